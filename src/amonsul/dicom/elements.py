@@ -1,0 +1,54 @@
+"""Data elements as values: what the scanner yields, the header store keeps and every view is made from.
+
+A data set is a mapping from tag to element in ascending order of tags. Text is decoded to Unicode once, here;
+numbers are numbers; sequences are lists of data sets; long or binary values stay in the file and are named by
+their place in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, NewType, TypeAlias
+
+Tag = NewType("Tag", int)
+"""A tag as `group << 16 | element` (PS3.5 §7.1)."""
+
+
+def parse_hex_tag(text: str) -> Tag | None:
+    """Read `0010,0010`, `0010-0010`, `00100010` or `(0010,0010)`; None if `text` is not of these forms."""
+    digits = text.strip("()").replace(",", "").replace("-", "") if len(text) <= 11 else ""
+    if len(digits) != 8:
+        return None
+    try:
+        return Tag(int(digits, 16))
+    except ValueError:
+        return None
+
+
+def format_tag(tag: int, separator: str = ",") -> str:
+    """Write a tag as the REST API does: `0010,0010`, in lower case."""
+    return f"{tag >> 16:04x}{separator}{tag & 0xFFFF:04x}"
+
+
+class Bulk(NamedTuple):
+    """A value left in the file: binary, or longer than the scanner keeps."""
+
+    offset: int
+    """Of the first byte of the value, from the start of the file (in the inflated stream if deflated)."""
+    length: int
+    """In bytes; for encapsulated pixel data, of all items with their headers, without the delimiter."""
+
+
+Value: TypeAlias = "str | list[int] | list[float] | list[DataSet] | Bulk"
+"""Text VRs: one decoded string, values separated by backslashes, padding removed. US SS UL SL UV SV: list of int.
+FL FD: list of float. AT: one string, `gggg,eeee` separated by backslashes. SQ: list of data sets. Others: Bulk."""
+
+
+class Element(NamedTuple):
+    """One data element."""
+
+    vr: str
+    value: Value
+
+
+DataSet: TypeAlias = Mapping[Tag, Element]
