@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from amonsul.archive.context import Archive
+from amonsul.archive.origin import Origin
+from amonsul.blobs.spool import Spooled
 from amonsul.dicom.levels import OrthancId
 
 
@@ -33,4 +36,12 @@ class Ingested:
     refusal: int = 0
 
 
-# def ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested
+def ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
+    """Store one instance; when this returns with SUCCESS it is durable. Takes `spooled` over, whatever happens.
+
+    Raises:
+        BadFileFormat: not DICOM, or broken.
+        MissingIdentifier: without one of the UIDs that identify it.
+        StorageFull, CannotStore, Unavailable: nothing was stored.
+    """
+    raise NotImplementedError

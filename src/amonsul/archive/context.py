@@ -1,0 +1,69 @@
+"""What the verbs of the archive work with: the index, the blobs, and the few settings that change what they do.
+
+`app.py` builds one `Archive` and every edge, job and plugin hands it to the verbs (`ingest`, `find`, `read`, `edit`…).
+It holds collaborators and frozen values only; a verb that needs something else takes it as a parameter.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from amonsul.archive.origin import Origin
+from amonsul.blobs.store import BlobStore
+from amonsul.database import Database
+from amonsul.dicom.dictionary import STANDARD, Dictionary
+from amonsul.dicom.header import Header
+from amonsul.dicom.main_tags import MainTags
+from amonsul.dicom.scanner import DEFAULT_LIMITS, ScanLimits
+
+
+class Overwrite(enum.Enum):
+    """What happens to an instance that is in the archive already (option `OverwriteInstances`)."""
+
+    NEVER = "Never"
+    ALWAYS = "Always"
+    IF_CHANGED = "IfChanged"
+
+
+class StorageAccess(enum.Enum):
+    """Whether a search may look at attributes that are not main tags (option `StorageAccessOnFind`).
+
+    They are answered from the stored headers, so this never opens a pixel file.
+    """
+
+    ALWAYS = "Always"
+    NEVER = "Never"
+    ANSWERS = "Answers"
+
+
+Filter = Callable[[Header, Origin], int | None]
+"""Asked before an instance is stored: None lets it pass, a number filters it out (the DIMSE status to answer with)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSettings:
+    """What the operator decides about the archive."""
+
+    overwrite: Overwrite = Overwrite.NEVER
+    store_md5: bool = True
+    default_encoding: str = "ISO_IR 100"
+    limits: ScanLimits = DEFAULT_LIMITS
+    storage_access_on_find: StorageAccess = StorageAccess.ALWAYS
+    user_metadata: Mapping[str, int] = field(default_factory=dict)
+    """Names of user-defined metadata (option `UserMetadata`): 1024 to 65535."""
+    user_content_types: Mapping[str, int] = field(default_factory=dict)
+    """Names of user-defined attachments (option `UserContentType`): 1024 to 65535."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """All that a verb may touch."""
+
+    database: Database
+    blobs: BlobStore
+    main_tags: MainTags = field(default_factory=MainTags)
+    dictionary: Dictionary = STANDARD
+    settings: ArchiveSettings = field(default_factory=ArchiveSettings)
+    filters: tuple[Filter, ...] = ()

@@ -1,0 +1,39 @@
+"""Which database holds the index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteSettings:
+    """The embedded default.
+
+    Attributes:
+        path: the database file; its folder must exist.
+        synchronous: wait for the disk at each commit. Off only for throw-away indexes.
+        read_only: open for reading; no write is possible.
+    """
+
+    path: Path
+    synchronous: bool = True
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSettings:
+    """A PostgreSQL server.
+
+    Attributes:
+        conninfo: libpq connection string or URI.
+        max_connections: size of the pool.
+        connect_timeout_s: after which a call is answered with Unavailable.
+    """
+
+    conninfo: str
+    max_connections: int = 10
+    connect_timeout_s: float = 5.0
+
+
+DatabaseSettings = SqliteSettings | PostgresSettings
