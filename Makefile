@@ -1,0 +1,77 @@
+# One doorway for chores. `make run` serves, `make test` runs everything that CI runs.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get
+CODE   := src tests bench
+ARGS   ?=
+
+.PHONY: help run test check format bench docs fuzz constraints clean
+
+help:
+	@echo "make run     serve on http://localhost:8042 and DICOM port 4242, data in ./AmonsulStorage"
+	@echo "make test    everything CI runs: check, then all tests (ARGS=... is handed to pytest)"
+	@echo "make check   formatting, lint, types, layers"
+	@echo "make format  rewrite the sources in the house format"
+	@echo "make bench   measure against Debian's Orthanc (ARGS='--rows get-system' and the like)"
+	@echo "make docs    print the generated pages of docs/ again"
+	@echo "make fuzz    run every fuzz target (SECONDS_EACH=60)"
+
+run: $(VENV)/run.stamp
+	$(BIN)/amonsul serve $(ARGS)
+
+test: check $(VENV)/system.stamp
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+bench: $(VENV)/dev.stamp
+	@command -v Orthanc >/dev/null && command -v storescu >/dev/null || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk; }
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/amonsul docs docs
+
+SECONDS_EACH ?= 60
+fuzz: $(VENV)/dev.stamp
+	@for target in tests/fuzz/fuzz_*.py; do \
+	  echo "== $$target"; $(BIN)/python $$target -max_total_time=$(SECONDS_EACH) || exit 1; done
+
+constraints: $(VENV)/dev.stamp
+	$(BIN)/pip freeze --exclude-editable | grep -v -i '^\(pip\|setuptools\|wheel\)==' > constraints.txt
+
+clean:
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+
+# The environment. A stamp names what was installed into it, so that an edit of pyproject.toml brings it up to date.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; say which with make PYTHON=python3.x"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/run.stamp
+
+# Programs that the tests talk to: DCMTK's tools and a PostgreSQL server (started by the tests themselves).
+$(VENV)/system.stamp: | $(VENV)/bin/python
+	@command -v storescu >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends dcmtk postgresql; }
+	@touch $@

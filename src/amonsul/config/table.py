@@ -1,0 +1,1069 @@
+"""The table of options: every name that a configuration file may hold, declared once.
+
+The names, types and meanings are Orthanc's, so that its files are read as they are; what this server adds stands in
+the section `Amonsul`. `docs/configuration.md` and the commented file of `--config=FILE` are printed from here, and the
+settings of every part are filled from here. An option marked `served=False` is known and has no effect yet.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from amonsul.config.kinds import (
+    AE_TITLE,
+    FLAG,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    Anything,
+    Either,
+    Fields,
+    Kind,
+    Listing,
+    Named,
+    Number,
+    Row,
+    Text,
+    one_of,
+)
+from amonsul.config.options import Area, Option, Section, walk
+
+_ANY_PORT: Final = Number(0, 65535)
+_SECONDS: Final = Number(0, 86_400)
+_MEGABYTES: Final = Number(0, 1 << 31)
+_COUNT: Final = Number(1, 100_000)
+_LEVEL_NAMES: Final = ("Patient", "Study", "Series", "Instance")
+_MANUFACTURERS: Final = (
+    "Generic",
+    "GenericNoWildcardInDates",
+    "GenericNoUniversalWildcard",
+    "Vitrea",
+    "GE",
+    "SiemensSyngoCT",
+    "StoreScp",
+    "ClearCanvas",
+    "Dcm4Chee",
+    "MedInria",
+    "EFilm2",
+    "AgfaImpax",
+    "SyngoVia",
+)
+_UID_PATTERN: Final = Text(r"[0-9.*?]{1,64}", "a UID, in which * and ? may stand for other characters")
+_HEX_TAG: Final = r"\(?[0-9a-fA-F]{4}[,-]?[0-9a-fA-F]{2,4}\)?"
+
+# Ports of modalities are also written as strings by some tools.
+_PEER_PORT: Final = Either((Number(0, 65535), Text(r"[0-9]{1,5}", "a port number")))
+
+_MODALITY: Final = Either(
+    (
+        Row((AE_TITLE, TEXT, _PEER_PORT, one_of(_MANUFACTURERS)), required=3),
+        Fields(
+            {
+                "AET": AE_TITLE,
+                "Host": TEXT,
+                "Port": _PEER_PORT,
+                "Manufacturer": one_of(_MANUFACTURERS),
+                "AllowEcho": FLAG,
+                "AllowFind": FLAG,
+                "AllowFindWorklist": FLAG,
+                "AllowGet": FLAG,
+                "AllowMove": FLAG,
+                "AllowStore": FLAG,
+                "AllowStorageCommitment": FLAG,
+                "AllowNAction": FLAG,
+                "AllowEventReport": FLAG,
+                "AllowNEventReport": FLAG,
+                "AllowTranscoding": FLAG,
+                "UseDicomTls": FLAG,
+                "LocalAet": TEXT,
+                "Timeout": _SECONDS,
+                "RetrieveMethod": one_of(("C-MOVE", "C-GET", "SystemDefault")),
+            },
+            required=("AET", "Host", "Port"),
+        ),
+    )
+)
+
+_HTTP_PEER_FIELDS: Final[dict[str, Kind]] = {
+    "Url": TEXT,
+    "Username": TEXT,
+    "Password": TEXT,
+    "HttpHeaders": Named(TEXT),
+    "CertificateFile": TEXT,
+    "CertificateKeyFile": TEXT,
+    "CertificateKeyPassword": TEXT,
+    "Pkcs11": FLAG,
+    "Timeout": _SECONDS,
+}
+_PEER: Final = Either(
+    (Row((TEXT, TEXT, TEXT), required=1), Fields(_HTTP_PEER_FIELDS, required=("Url",), others_allowed=True))
+)
+_DICOM_WEB_PEER: Final = Either(
+    (
+        Row((TEXT, TEXT, TEXT), required=1),
+        Fields(
+            {
+                **_HTTP_PEER_FIELDS,
+                "HasDelete": FLAG,
+                "ChunkedTransfers": FLAG,
+                "HasWadoRsUniversalTransferSyntax": FLAG,
+            },
+            required=("Url",),
+            others_allowed=True,
+        ),
+    )
+)
+_DICTIONARY_ENTRY: Final = Row(
+    (Text(r"[A-Z]{2}", "a value representation of two letters"), TEXT, NUMBER, NUMBER, TEXT), 2
+)
+
+
+def _warning(name: str, text: str) -> Option:
+    return Option(name, FLAG, True, text, served=False)
+
+
+def _legacy_syntax(name: str, what: str) -> Option:
+    return Option(
+        f"{name}TransferSyntaxAccepted",
+        FLAG,
+        None,
+        f"Older way to take (true) or refuse (false) {what}. Prefer AcceptedTransferSyntaxes.",
+        example=True,
+    )
+
+
+GENERAL: Final = Area(
+    "General",
+    (
+        Option("Name", TEXT, "Amonsul", "Name of this server, shown in its answers and pages."),
+        Option(
+            "StorageDirectory",
+            TEXT,
+            "AmonsulStorage",
+            "Folder of the stored files. A relative path counts from the folder of the configuration file that gives it, "
+            "or from the working folder if none does.",
+        ),
+        Option(
+            "IndexDirectory",
+            TEXT,
+            None,
+            "Folder of the SQLite index; the storage folder unless given. It should be on a disk of this machine.",
+            example="AmonsulIndex",
+        ),
+        Option("StorageCompression", FLAG, False, "Compress the stored files with zlib.", served=False),
+        Option(
+            "MaximumStorageSize",
+            _MEGABYTES,
+            0,
+            "Megabytes that the stored files may take; 0 for no limit. What happens then is told by MaximumStorageMode.",
+            served=False,
+        ),
+        Option("MaximumPatientCount", NUMBER, 0, "Patients that may be stored; 0 for no limit.", served=False),
+        Option(
+            "MaximumStorageMode",
+            one_of(("Recycle", "Reject")),
+            "Recycle",
+            "At a limit of the storage, remove the patients that came first and are not protected (Recycle), or refuse "
+            "what comes in (Reject).",
+            served=False,
+        ),
+        Option("MaximumStorageCacheSize", _MEGABYTES, 128, "Megabytes of stored files kept in memory.", served=False),
+        Option(
+            "StorageLoaderThreadsCount", _COUNT, 4, "Threads that read from the storage ahead of need.", served=False
+        ),
+        Option("StorageMemoryCapacity", _MEGABYTES, 512, "Megabytes that reading ahead may take.", served=False),
+        Option("LuaScripts", TEXTS, [], "Lua scripts to run, in this order.", served=False),
+        Option("Plugins", TEXTS, [], "Plugins to load: files, or folders of them.", served=False),
+        Option("ConcurrentJobs", Number(0, 1000), 2, "Jobs that run at once; 0 for one per processor.", served=False),
+        Option(
+            "TemporaryDirectory",
+            TEXT,
+            None,
+            "Folder of short-lived files; the system's unless given.",
+            served=False,
+            example="/tmp",
+        ),
+        Option("ReadOnly", FLAG, False, "Refuse whatever would change the stored data.", served=False),
+        Option(
+            "DatabaseServerIdentifier",
+            TEXT,
+            None,
+            "Tells this server apart from others on one database. Unless given it is made from the machine, the AE title "
+            "and the ports.",
+            served=False,
+            example="pacs-1",
+        ),
+    ),
+)
+
+HTTP: Final = Area(
+    "HTTP server",
+    (
+        Option("HttpServerEnabled", FLAG, True, "Run the HTTP server: REST API, DICOMweb, pages."),
+        Option("HttpPort", _ANY_PORT, 8042, "TCP port of the HTTP server; 0 lets the system choose."),
+        Option(
+            "HttpBindAddresses",
+            TEXTS,
+            None,
+            "Addresses to listen on. Unless given: loopback only while RemoteAccessAllowed is false, every address otherwise.",
+            example=["127.0.0.1"],
+        ),
+        Option("HttpThreadsCount", _COUNT, 50, "Requests that are worked on at once."),
+        Option("HttpDescribeErrors", FLAG, True, "Send a JSON body that describes the error with answers that refuse."),
+        Option("HttpCompressionEnabled", FLAG, False, "Compress answers for clients that take gzip or deflate."),
+        Option("KeepAlive", FLAG, True, "Keep connections open between requests."),
+        Option("KeepAliveTimeout", _SECONDS, 1, "Seconds after which an idle connection is closed."),
+        Option(
+            "TcpNoDelay", FLAG, True, "Send small answers at once (TCP_NODELAY). This server always does.", served=False
+        ),
+        Option("HttpRequestTimeout", _SECONDS, 30, "Seconds without any byte after which a request is given up."),
+        Option(
+            "MaximumRequestBodySizeMB",
+            _MEGABYTES,
+            8192,
+            "Megabytes of the largest body that a request may have; JSON bodies have a lower bound of their own.",
+        ),
+        Option(
+            "MaximumFileSizeInArchiveMB",
+            _MEGABYTES,
+            4096,
+            "Megabytes of the largest file taken from an uploaded ZIP archive.",
+        ),
+        Option("OrthancExplorerEnabled", FLAG, True, "Serve the pages for people.", served=False),
+        Option("WebDavEnabled", FLAG, True, "Serve the stored files as a WebDAV folder.", served=False),
+        Option("WebDavDeleteAllowed", FLAG, False, "Let WebDAV clients delete.", served=False),
+        Option("WebDavUploadAllowed", FLAG, True, "Let WebDAV clients upload.", served=False),
+    ),
+)
+
+HTTP_SECURITY: Final = Area(
+    "HTTP security",
+    (
+        Option(
+            "RemoteAccessAllowed",
+            FLAG,
+            False,
+            "Serve clients on other machines. While false the HTTP server listens on loopback only and refuses other clients.",
+        ),
+        Option(
+            "AuthenticationEnabled",
+            FLAG,
+            None,
+            "Ask for a user name and password (HTTP Basic). Unless given: as RemoteAccessAllowed. With authentication and remote "
+            "access on and no user, the server does not start.",
+            example=True,
+        ),
+        Option(
+            "RegisteredUsers",
+            Named(TEXT),
+            {},
+            "User names and their passwords, in plain text or better as an argon2 hash ($argon2id$…, see `amonsul hash-password`).",
+            example={"alice": "$argon2id$v=19$m=65536,t=3,p=4$..."},
+        ),
+        Option("SslEnabled", FLAG, False, "Serve HTTPS instead of HTTP."),
+        Option("SslCertificate", TEXT, "certificate.pem", "PEM file of the certificate and its private key."),
+        Option("SslVerifyPeers", FLAG, False, "Take only clients that show a certificate signed by a trusted one."),
+        Option(
+            "SslTrustedClientCertificates",
+            TEXT,
+            "trustedClientCertificates.pem",
+            "PEM file of the certificates that sign those of the clients.",
+        ),
+        Option(
+            "SslMinimumProtocolVersion",
+            Number(0, 6),
+            4,
+            "Oldest TLS version taken: 4 for TLS 1.2, 5 or 6 for TLS 1.3. Lower numbers, for versions that are broken, count as 4.",
+        ),
+        Option(
+            "SslCiphersAccepted",
+            TEXTS,
+            None,
+            "Ciphers of TLS 1.2 to take, in OpenSSL's names; its safe defaults unless given.",
+            example=["ECDHE-RSA-AES256-GCM-SHA384"],
+        ),
+        Option("ExecuteLuaEnabled", FLAG, False, "Let REST clients run Lua scripts on the server.", served=False),
+        Option(
+            "RestApiWriteToFileSystemEnabled", FLAG, False, "Let REST clients write files on the server.", served=False
+        ),
+    ),
+)
+
+DICOM: Final = Area(
+    "DICOM server",
+    (
+        Option("DicomServerEnabled", FLAG, True, "Run the DICOM server."),
+        Option("DicomAet", AE_TITLE, "ORTHANC", "AE title of this server, 1 to 16 characters (PS3.5 §6.2)."),
+        Option("DicomCheckCalledAet", FLAG, False, "Refuse associations that call another AE title than DicomAet."),
+        Option("DicomPort", _ANY_PORT, 4242, "TCP port of the DICOM server; 0 lets the system choose."),
+        Option(
+            "DefaultEncoding",
+            one_of(
+                (
+                    "Ascii",
+                    "Utf8",
+                    "Latin1",
+                    "Latin2",
+                    "Latin3",
+                    "Latin4",
+                    "Latin5",
+                    "Cyrillic",
+                    "Windows1251",
+                    "Arabic",
+                    "Greek",
+                    "Hebrew",
+                    "Thai",
+                    "Japanese",
+                    "JapaneseKanji",
+                    "Chinese",
+                    "Korean",
+                    "SimplifiedChinese",
+                )
+            ),
+            "Latin1",
+            "Character set taken for data sets that do not say theirs.",
+        ),
+        Option(
+            "AcceptedTransferSyntaxes",
+            Listing(_UID_PATTERN, or_single=True),
+            ["1.2.840.10008.1.*"],
+            "Transfer syntaxes taken for C-STORE; * and ? may stand for other characters.",
+        ),
+        _legacy_syntax("Deflated", "Deflated Explicit VR Little Endian"),
+        _legacy_syntax("Jpeg", "lossy JPEG"),
+        _legacy_syntax("Jpeg2000", "JPEG 2000"),
+        _legacy_syntax("JpegLossless", "JPEG lossless and JPEG-LS"),
+        _legacy_syntax("Jpip", "JPIP references"),
+        _legacy_syntax("Mpeg2", "MPEG-2"),
+        _legacy_syntax("Mpeg4", "MPEG-4"),
+        _legacy_syntax("H265", "H.265"),
+        _legacy_syntax("Rle", "RLE lossless"),
+        Option("UnknownSopClassAccepted", FLAG, False, "Take C-STORE of SOP classes that the Standard does not list."),
+        Option(
+            "AcceptedSopClasses",
+            Listing(_UID_PATTERN, or_single=True),
+            None,
+            "Storage SOP classes taken; every class of the Standard unless given.",
+            example=["1.2.840.10008.5.1.4.1.1.2"],
+        ),
+        Option(
+            "RejectedSopClasses",
+            Listing(_UID_PATTERN, or_single=True),
+            None,
+            "Storage SOP classes refused, of those that AcceptedSopClasses takes.",
+            example=["1.2.840.10008.5.1.4.1.1.66"],
+        ),
+        Option(
+            "DicomScpTimeout",
+            _SECONDS,
+            30,
+            "Seconds without any byte after which an association is aborted; 0 for never.",
+        ),
+        Option(
+            "MaximumPduLength",
+            Number(4096, 131072),
+            131072,
+            "Largest PDU this server takes, in bytes, as told to its peers (PS3.8 §D.1).",
+        ),
+        Option("DicomThreadsCount", _COUNT, 4, "DICOM operations that are worked on at once."),
+        Option("DicomScuTimeout", _SECONDS, 10, "Seconds to wait for a remote modality; 0 for no limit.", served=False),
+        Option(
+            "DicomAssociationCloseDelay",
+            _SECONDS,
+            5,
+            "Seconds for which an association to a modality is kept for the next use.",
+            served=False,
+        ),
+        Option(
+            "MaximumConcurrentDcmtkTranscoders", NUMBER, 0, "Pictures transcoded at once; 0 for no limit.", served=False
+        ),
+    ),
+)
+
+DICOM_SECURITY: Final = Area(
+    "DICOM security",
+    (
+        Option("DicomAlwaysAllowEcho", FLAG, True, "Answer C-ECHO of modalities that DicomModalities does not list."),
+        Option("DicomAlwaysAllowStore", FLAG, True, "Take C-STORE of modalities that DicomModalities does not list."),
+        Option("DicomAlwaysAllowFind", FLAG, False, "Answer C-FIND of modalities that DicomModalities does not list."),
+        Option(
+            "DicomAlwaysAllowFindWorklist",
+            FLAG,
+            False,
+            "Answer worklist C-FIND of modalities that DicomModalities does not list.",
+        ),
+        Option("DicomAlwaysAllowGet", FLAG, False, "Answer C-GET of modalities that DicomModalities does not list."),
+        Option("DicomAlwaysAllowMove", FLAG, False, "Answer C-MOVE of modalities that DicomModalities does not list."),
+        Option(
+            "DicomCheckModalityHost",
+            FLAG,
+            False,
+            "Check the address of a modality, too, when it names itself by AE title.",
+        ),
+        Option(
+            "StrictAetComparison",
+            FLAG,
+            False,
+            "Compare AE titles exactly; otherwise upper and lower case are the same.",
+        ),
+        Option("DicomTlsEnabled", FLAG, False, "Take DICOM associations over TLS only.", served=False),
+        Option(
+            "DicomTlsCertificate",
+            TEXT,
+            None,
+            "PEM file of the certificate for DICOM TLS.",
+            served=False,
+            example="dicom.crt",
+        ),
+        Option("DicomTlsPrivateKey", TEXT, None, "PEM file of its private key.", served=False, example="dicom.key"),
+        Option(
+            "DicomTlsTrustedCertificates",
+            TEXT,
+            None,
+            "PEM file of the certificates that peers must be signed by.",
+            served=False,
+            example="trusted.crt",
+        ),
+        Option(
+            "DicomTlsRemoteCertificateRequired",
+            FLAG,
+            True,
+            "Refuse DICOM TLS peers without a certificate.",
+            served=False,
+        ),
+        Option(
+            "DicomTlsMinimumProtocolVersion",
+            Number(0, 6),
+            0,
+            "Oldest TLS version for DICOM: 0 for the BCP 195 profile (PS3.15 §B.9 ff.), 5 for TLS 1.3.",
+            served=False,
+        ),
+        Option(
+            "DicomTlsCiphersAccepted",
+            TEXTS,
+            [],
+            "Ciphers of DICOM TLS, in OpenSSL's names; those of the profile if empty.",
+            served=False,
+        ),
+    ),
+)
+
+MODALITIES: Final = Area(
+    "Modalities and peers",
+    (
+        Option(
+            "DicomModalities",
+            Named(_MODALITY),
+            {},
+            'Remote DICOM servers by symbolic name: [ "AET", "host", port, "manufacturer" ] or an object with AET, Host, Port, '
+            "Manufacturer, AllowEcho, AllowFind, AllowFindWorklist, AllowGet, AllowMove, AllowStore, AllowStorageCommitment, "
+            "AllowTranscoding, UseDicomTls, LocalAet, Timeout, RetrieveMethod.",
+            example={"sample": ["STORESCP", "127.0.0.1", 2000]},
+        ),
+        Option(
+            "DicomModalitiesInDatabase",
+            FLAG,
+            False,
+            "Keep the modalities in the database, not in the files.",
+            served=False,
+        ),
+        Option(
+            "DicomEchoChecksFind",
+            FLAG,
+            False,
+            "Check C-FIND, too, when a modality is tested with C-ECHO.",
+            served=False,
+        ),
+        Option(
+            "DicomDefaultRetrieveMethod",
+            one_of(("C-MOVE", "C-GET")),
+            "C-MOVE",
+            "How to retrieve from modalities that do not say.",
+            served=False,
+        ),
+        Option(
+            "DicomScuPreferredTransferSyntax",
+            TEXT,
+            "1.2.840.10008.1.2.1",
+            "Transfer syntax proposed first to modalities.",
+            served=False,
+        ),
+        Option(
+            "OrthancPeers",
+            Named(_PEER),
+            {},
+            'Remote servers reached over REST, by symbolic name: [ "url", "user", "password" ] or an object with Url, Username, '
+            "Password, HttpHeaders, CertificateFile, CertificateKeyFile, CertificateKeyPassword, Timeout.",
+            served=False,
+            example={"sample": ["http://127.0.0.1:8043/"]},
+        ),
+        Option(
+            "OrthancPeersInDatabase", FLAG, False, "Keep the peers in the database, not in the files.", served=False
+        ),
+        Option(
+            "HttpProxy",
+            TEXT,
+            "",
+            "Proxy for the requests of this server, host:port or user:password@host:port.",
+            served=False,
+        ),
+        Option("HttpVerbose", FLAG, False, "Log the requests of this server in detail.", served=False),
+        Option(
+            "HttpTimeout", _SECONDS, 60, "Seconds that a request of this server may take; 0 for no limit.", served=False
+        ),
+        Option(
+            "HttpsVerifyPeers",
+            FLAG,
+            True,
+            "Check the certificates of the HTTPS servers that this server calls.",
+            served=False,
+        ),
+        Option(
+            "HttpsCACertificates",
+            TEXT,
+            "",
+            "PEM file of the authorities to trust; the system's if empty.",
+            served=False,
+        ),
+        Section(
+            "Pkcs11",
+            "Hardware tokens for client certificates.",
+            (
+                Option(
+                    "Module",
+                    TEXT,
+                    None,
+                    "Library of the token.",
+                    served=False,
+                    example="/usr/lib/softhsm/libsofthsm2.so",
+                ),
+                Option("Pin", TEXT, None, "PIN of the token.", served=False, example="1234"),
+                Option("Verbose", FLAG, False, "Log what the token does.", served=False),
+            ),
+        ),
+    ),
+)
+
+STORE: Final = Area(
+    "Store and index",
+    (
+        Option(
+            "OverwriteInstances",
+            Either((one_of(("Never", "Always", "IfChanged")), FLAG)),
+            "Never",
+            "What to do with an instance that is stored already: keep the old one (Never), take the new one (Always), or take it "
+            "if its bytes differ (IfChanged). false and true mean Never and Always.",
+        ),
+        Option("StoreDicom", FLAG, True, "Keep the files; if false only the index is kept.", served=False),
+        Option("StoreMD5ForAttachments", FLAG, True, "Keep the MD5 of every stored file."),
+        Option(
+            "SyncStorageArea",
+            FLAG,
+            True,
+            "Sync every file to the disk before it is acknowledged. Without it, a power cut may lose what was acknowledged.",
+        ),
+        Option(
+            "StableAge",
+            _SECONDS,
+            60,
+            "Seconds without a new instance after which a resource counts as stable.",
+            served=False,
+        ),
+        Option(
+            "ExtraMainDicomTags",
+            Fields(dict.fromkeys(_LEVEL_NAMES, TEXTS)),
+            {},
+            "Further tags to keep in the index, by level, by name or by number.",
+            example={
+                "Patient": [],
+                "Study": ["PatientAge"],
+                "Series": ["PatientPosition"],
+                "Instance": ["Rows", "Columns"],
+            },
+        ),
+        Option("CaseSensitivePN", FLAG, False, "Tell upper from lower case in searches for person names."),
+        Option("LimitFindResults", NUMBER, 0, "Most patients, studies or series that a search gives; 0 for no limit."),
+        Option("LimitFindInstances", NUMBER, 0, "Most instances that a search gives; 0 for no limit."),
+        Option(
+            "StorageAccessOnFind",
+            one_of(("Always", "Never", "Answers")),
+            "Always",
+            "Whether searches may open the stored files. This server answers them from its index in every case.",
+            served=False,
+        ),
+        Option("QueryRetrieveSize", NUMBER, 100, "Queries to modalities that are remembered.", served=False),
+        Option(
+            "CheckRevisions",
+            FLAG,
+            False,
+            "Ask clients for the current revision (If-Match) when they change metadata.",
+            served=False,
+        ),
+        Option("PatientLevelEnabled", FLAG, True, "Show the level of patients.", served=False),
+        Option(
+            "LogExportedResources", FLAG, False, "Note what is sent to modalities and peers in /exports.", served=False
+        ),
+        Option(
+            "UserMetadata",
+            Named(Number(1024, 65535)),
+            {},
+            "Names for metadata of your own, numbers from 1024.",
+            served=False,
+            example={"Sample": 1024},
+        ),
+        Option(
+            "UserContentType",
+            Named(Either((Number(1024, 65535), Row((Number(1024, 65535), TEXT), 2)))),
+            {},
+            "Names for attachments of your own, numbers from 1024, with a MIME type if wanted.",
+            served=False,
+            example={"sample": 1024, "report": [1025, "application/pdf"]},
+        ),
+        Option("MediaArchiveSize", NUMBER, 1, "Media archives kept for download.", served=False),
+        Option("ZipUseUtf8", FLAG, False, "Write the names in ZIP archives in UTF-8.", served=False),
+        Option("SynchronousZipStream", FLAG, True, "Send ZIP archives while they are made.", served=False),
+    ),
+)
+
+JOBS: Final = Area(
+    "Jobs",
+    (
+        Option("SynchronousCMove", FLAG, True, "Answer a C-MOVE when its sub-operations are done.", served=False),
+        Option("JobsHistorySize", NUMBER, 10, "Ended jobs that are remembered.", served=False),
+        Option("SaveJobs", FLAG, True, "Keep jobs over a restart.", served=False),
+        Option(
+            "StorageCommitmentReportsSize", NUMBER, 100, "Storage commitment reports that are remembered.", served=False
+        ),
+        Section(
+            "JobsEngineThreadsCount",
+            "Threads of single jobs, by kind of job.",
+            (Option("ResourceModification", _COUNT, 1, "Threads of a job that modifies or anonymises.", served=False),),
+        ),
+        Option(
+            "LuaHeartBeatPeriod",
+            _SECONDS,
+            0,
+            "Seconds between two calls of the Lua heart beat; 0 for none.",
+            served=False,
+        ),
+    ),
+)
+
+DICTIONARY: Final = Area(
+    "Dictionary and text",
+    (
+        Option("LoadPrivateDictionary", FLAG, True, "Know the common private tags by name."),
+        Option(
+            "Dictionary",
+            Named(_DICTIONARY_ENTRY, _HEX_TAG, "a tag such as 0014,1020"),
+            {},
+            "Further tags: VR, name, least and most values (0 for no limit), and the private creator for private ones.",
+            example={
+                "0014,1020": ["DA", "ValidationExpiryDate", 1, 1],
+                "7053,1000": ["DS", "PETScaleFactor", 1, 1, "Philips PET Private Group"],
+            },
+        ),
+        Option(
+            "ExternalDictionaries",
+            TEXTS,
+            None,
+            "Files with further dictionaries, in DCMTK's form.",
+            served=False,
+            example=["private.dic"],
+        ),
+        Option("DefaultPrivateCreator", TEXT, "", "Private creator taken for private tags that are given without one."),
+        Option("Locale", TEXT, None, "Locale of the server; its texts do not depend on it.", served=False, example="C"),
+    ),
+)
+
+TRANSCODING: Final = Area(
+    "Transcoding",
+    (
+        Option(
+            "TranscodeDicomProtocol",
+            FLAG,
+            True,
+            "Transcode for modalities that do not take a transfer syntax.",
+            served=False,
+        ),
+        Option(
+            "BuiltinDecoderTranscoderOrder",
+            one_of(("After", "Before", "Disabled")),
+            "After",
+            "When the built-in decoder comes in, seen from those of plugins.",
+            served=False,
+        ),
+        Option(
+            "IngestTranscoding",
+            TEXT,
+            None,
+            "Transfer syntax that what comes in is stored in.",
+            served=False,
+            example="1.2.840.10008.1.2.4.70",
+        ),
+        Option(
+            "IngestTranscodingOfUncompressed",
+            FLAG,
+            True,
+            "Let IngestTranscoding touch uncompressed pictures.",
+            served=False,
+        ),
+        Option(
+            "IngestTranscodingOfCompressed",
+            FLAG,
+            True,
+            "Let IngestTranscoding touch compressed pictures.",
+            served=False,
+        ),
+        Option("DicomLossyTranscodingQuality", Number(1, 100), 90, "Quality of lossy JPEG.", served=False),
+        Option("TranscoderThreadsCount", _COUNT, 4, "Threads that transcode.", served=False),
+        Option(
+            "TranscoderMemoryCapacity", _MEGABYTES, 256, "Megabytes of pictures being transcoded at once.", served=False
+        ),
+        Option(
+            "TranscoderCacheSize", _MEGABYTES, 256, "Megabytes of transcoded pictures kept in memory.", served=False
+        ),
+        Option("DicomParserThreadsCount", _COUNT, 2, "Threads that parse stored files.", served=False),
+        Option("DicomParserMemoryCapacity", _MEGABYTES, 256, "Megabytes of files being parsed at once.", served=False),
+        Option("DicomParserCacheSize", _MEGABYTES, 256, "Megabytes of parsed files kept in memory.", served=False),
+        Option(
+            "SequentialDicomReaderThreadsCount",
+            _COUNT,
+            None,
+            "Threads that read a series ahead; as StorageLoaderThreadsCount unless given.",
+            served=False,
+            example=4,
+        ),
+        Option("SequentialDicomReaderWindowSize", _COUNT, 4, "Files that are read ahead.", served=False),
+        Option("SequentialDicomReaderWindowCapacity", _MEGABYTES, 128, "Megabytes that are read ahead.", served=False),
+    ),
+)
+
+OBSERVABILITY: Final = Area(
+    "Logs, metrics and warnings",
+    (
+        Option("MetricsEnabled", FLAG, True, "Collect metrics for /tools/metrics-prometheus.", served=False),
+        Option(
+            "DeidentifyLogs",
+            FLAG,
+            True,
+            "Keep patient data out of the logs. This server logs none in either case.",
+            served=False,
+        ),
+        Option(
+            "DeidentifyLogsDicomVersion",
+            TEXT,
+            "2023b",
+            "Edition of PS3.15 that says what patient data is.",
+            served=False,
+        ),
+        Option("MallocArenaMax", NUMBER, 5, "Memory arenas of the C library; 0 for its own choice.", served=False),
+        Section(
+            "Warnings",
+            "Warnings that may be turned off.",
+            (
+                _warning("W001_TagsBeingReadFromStorage", "A stored file was opened to answer a search."),
+                _warning("W002_InconsistentDicomTagsInDb", "A resource was indexed with another set of main tags."),
+                _warning("W003_DecoderFailure", "A picture could not be decoded."),
+                _warning("W004_NoMainDicomTagsSignature", "A resource was indexed before main tags had a signature."),
+                _warning("W005_RequestingTagFromLowerResourceLevel", "A tag of a lower level was asked for."),
+                _warning("W006_RequestingTagFromMetaHeader", "A tag of the file meta information was asked for."),
+                _warning("W007_MissingRequestedTagsNotReadFromDisk", "A requested tag is not in the index."),
+            ),
+        ),
+    ),
+)
+
+COMPATIBILITY: Final = Area(
+    "Older names",
+    (
+        Option("LoaderThreads", _COUNT, None, "Older name of StorageLoaderThreadsCount.", served=False, example=4),
+        Option(
+            "ZipLoaderThreads",
+            NUMBER,
+            None,
+            "Older name for threads that read ahead for ZIP archives.",
+            served=False,
+            example=0,
+        ),
+    ),
+)
+
+DICOM_WEB: Final = Section(
+    "DicomWeb",
+    "DICOMweb (PS3.18), as server and as client.",
+    (
+        Option("Enable", FLAG, True, "Serve DICOMweb.", served=False),
+        Option("Root", TEXT, "/dicom-web/", "Where the DICOMweb routes begin.", served=False),
+        Option(
+            "PublicRoot",
+            TEXT,
+            None,
+            "The same as clients see it behind a proxy; Root unless given.",
+            served=False,
+            example="/dicom-web/",
+        ),
+        Option("EnableWado", FLAG, True, "Serve WADO-URI.", served=False),
+        Option("WadoRoot", TEXT, "/wado", "Route of WADO-URI.", served=False),
+        Option("Ssl", FLAG, False, "Write https in the URLs of answers.", served=False),
+        Option("Host", TEXT, "", "Host in the URLs of answers; as the client calls it if empty.", served=False),
+        Option(
+            "QidoCaseSensitive",
+            FLAG,
+            None,
+            "Tell upper from lower case in QIDO-RS; as CaseSensitivePN unless given.",
+            served=False,
+            example=True,
+        ),
+        Option(
+            "StudiesMetadata",
+            one_of(("Full", "MainDicomTags", "Extrapolate")),
+            "Full",
+            "What /metadata of a study holds.",
+            served=False,
+        ),
+        Option(
+            "SeriesMetadata",
+            one_of(("Full", "MainDicomTags", "Extrapolate")),
+            "Full",
+            "What /metadata of a series holds.",
+            served=False,
+        ),
+        Option(
+            "StudiesMetadataExtrapolatedTags",
+            TEXTS,
+            [],
+            "Tags that are extrapolated in the metadata of studies.",
+            served=False,
+        ),
+        Option(
+            "SeriesMetadataExtrapolatedTags",
+            TEXTS,
+            [],
+            "Tags that are extrapolated in the metadata of series.",
+            served=False,
+        ),
+        Option("EnableMetadataCache", FLAG, True, "Keep the metadata of a series once made.", served=False),
+        Option("MetadataWorkerThreadsCount", _COUNT, 4, "Threads that make metadata.", served=False),
+        Option("WadoRsLoaderThreadsCount", NUMBER, 0, "Threads that read ahead for WADO-RS.", served=False),
+        Option("EnablePerformanceLogs", FLAG, False, "Log how long answers took.", served=False),
+        Option(
+            "OtherBinaryMode",
+            one_of(("BulkDataURI", "InlineBinary", "ArrayOfValues")),
+            "BulkDataURI",
+            "How binary values show in metadata.",
+            served=False,
+        ),
+        Option(
+            "ServersInDatabase", FLAG, False, "Keep the remote servers in the database, not in the files.", served=False
+        ),
+        Option(
+            "Servers",
+            Named(_DICOM_WEB_PEER),
+            {},
+            "Remote DICOMweb servers by symbolic name, as OrthancPeers, and HasDelete, ChunkedTransfers, HasWadoRsUniversalTransferSyntax.",
+            served=False,
+            example={"sample": ["http://127.0.0.1:8043/dicom-web/"]},
+        ),
+        Option(
+            "StowMaxInstances",
+            NUMBER,
+            None,
+            "Most instances in one STOW-RS request of this server.",
+            served=False,
+            example=10,
+        ),
+        Option(
+            "StowMaxSize",
+            NUMBER,
+            None,
+            "Most megabytes in one STOW-RS request of this server.",
+            served=False,
+            example=10,
+        ),
+    ),
+)
+
+MULTITENANT: Final = Section(
+    "MultitenantDicom",
+    "Further DICOM servers, each with its AE title, its port and a view by labels.",
+    (
+        Option(
+            "Servers",
+            Listing(
+                Fields(
+                    {
+                        "AET": AE_TITLE,
+                        "Port": _ANY_PORT,
+                        "Labels": TEXTS,
+                        "LabelsConstraint": one_of(("All", "Any", "None")),
+                        "LabelsStoreLevels": Listing(one_of(_LEVEL_NAMES)),
+                    },
+                    required=("AET", "Port"),
+                )
+            ),
+            [],
+            "One object per server: AET, Port, Labels, LabelsConstraint (All, Any, None), LabelsStoreLevels.",
+            served=False,
+            example=[{"AET": "HELLO", "Port": 4343, "Labels": ["hello"]}],
+        ),
+    ),
+)
+
+WORKLISTS: Final = Section(
+    "Worklists",
+    "Modality worklists.",
+    (
+        Option("Enable", FLAG, False, "Answer worklist C-FIND.", served=False),
+        Option("Directory", TEXT, None, "Folder of the worklist files.", served=False, example="Worklists"),
+        Option("Database", TEXT, None, "Older name of Directory.", served=False, example="Worklists"),
+        Option(
+            "FilterIssuerAet",
+            FLAG,
+            False,
+            "Answer only with entries scheduled for the AE title that asks.",
+            served=False,
+        ),
+        Option("LimitAnswers", NUMBER, 0, "Most entries in an answer; 0 for no limit.", served=False),
+        Option("SaveInOrthancDatabase", FLAG, False, "Keep the worklist in the database, not in files.", served=False),
+        Option(
+            "SetStudyInstanceUidIfMissing", FLAG, True, "Give entries without a StudyInstanceUID one.", served=False
+        ),
+        Option("DeleteWorklistsOnStableStudy", FLAG, True, "Remove an entry when its study is stable.", served=False),
+        Option("DeleteWorklistsDelay", NUMBER, 24, "Hours after which entries are removed.", served=False),
+        Option("HousekeepingInterval", _SECONDS, 60, "Seconds between two rounds of removal.", served=False),
+    ),
+)
+
+POSTGRESQL: Final = Section(
+    "PostgreSQL",
+    "The index in PostgreSQL instead of SQLite.",
+    (
+        Option("EnableIndex", FLAG, False, "Keep the index in PostgreSQL."),
+        Option("EnableStorage", FLAG, False, "Keep the files in PostgreSQL, too.", served=False),
+        Option(
+            "ConnectionUri", TEXT, "", "postgresql://user:password@host:port/database, instead of the single options."
+        ),
+        Option("Host", TEXT, "localhost", "Host of the PostgreSQL server, or the folder of its socket."),
+        Option("Port", _ANY_PORT, 5432, "Port of the PostgreSQL server."),
+        Option("Database", TEXT, "orthanc_db", "Name of the database."),
+        Option("Username", TEXT, "orthanc_user", "User to connect as."),
+        Option("Password", TEXT, "", "Password of the user."),
+        Option("EnableSsl", FLAG, False, "Connect over TLS only."),
+        Option("IndexConnectionsCount", _COUNT, 50, "Connections to the database at most."),
+        Option(
+            "UseDynamicConnectionPool",
+            FLAG,
+            True,
+            "Open connections when they are needed. This server always does.",
+            served=False,
+        ),
+        Option("Lock", FLAG, True, "Keep other servers from the same database.", served=False),
+        Option("MaximumConnectionRetries", NUMBER, 10, "Attempts to connect at start.", served=False),
+        Option("ConnectionRetryInterval", _SECONDS, 5, "Seconds between two attempts.", served=False),
+        Option(
+            "TransactionMode",
+            one_of(("ReadCommitted", "Serializable")),
+            "ReadCommitted",
+            "Isolation of transactions.",
+            served=False,
+        ),
+        Option("HousekeepingInterval", _SECONDS, 1, "Seconds between two rounds of housekeeping.", served=False),
+        Option("EnableVerboseLogs", FLAG, False, "Log the statements.", served=False),
+        Option(
+            "AllowInconsistentChildCounts",
+            FLAG,
+            False,
+            "Let child counts lag behind. This server keeps them exact.",
+            served=False,
+        ),
+        Option("ApplicationName", TEXT, "", "Name of this client as the PostgreSQL server shows it.", served=False),
+        Option("Schema", TEXT, "public", "Schema of the tables.", served=False),
+    ),
+)
+
+
+def _other(name: str, what: str) -> Option:
+    return Option(name, Anything(), None, what, served=False, example={})
+
+
+OTHER_SECTIONS: Final = (
+    Section(
+        "Housekeeper",
+        "Work on stored data in quiet hours.",
+        (
+            Option("Enable", FLAG, False, "Run it.", served=False),
+            Option("Force", FLAG, False, "Work on everything even if no setting changed.", served=False),
+            Option("ThrottleDelay", NUMBER, 5, "Seconds between two resources.", served=False),
+            Option("GlobalPropertyId", NUMBER, 1025, "Where its state is kept.", served=False),
+            Option("Schedule", Named(TEXTS), {}, "Hours at which it may work, by day.", served=False),
+            Option("Triggers", Named(FLAG), {}, "Changes of settings that start it.", served=False),
+        ),
+    ),
+    Section(
+        "DelayedDeletion",
+        "Remove files some time after their rows.",
+        (
+            Option("Enable", FLAG, False, "Delay the removal of files.", served=False),
+            Option("ThrottleDelayMs", NUMBER, 0, "Milliseconds between two files.", served=False),
+            Option("Path", TEXT, None, "Where the queue is kept.", served=False, example="PendingDeletions"),
+        ),
+    ),
+    Section(
+        "Transfers",
+        "Fast transfers between servers.",
+        (
+            Option("Threads", _COUNT, 6, "Connections of a transfer.", served=False),
+            Option("BucketSize", NUMBER, 4096, "Kilobytes of a bucket.", served=False),
+            Option("CacheSize", NUMBER, 128, "Megabytes kept in memory.", served=False),
+            Option("MaxPushTransactions", NUMBER, 4, "Transfers taken in at once.", served=False),
+            Option("MaxHttpRetries", NUMBER, 0, "Attempts per bucket after the first.", served=False),
+            Option("PeerConnectivityTimeout", _SECONDS, 2, "Seconds to wait for the test of a peer.", served=False),
+            Option("PeerCommitTimeout", _SECONDS, 600, "Seconds to wait for the end of a transfer.", served=False),
+        ),
+    ),
+    _other("MySQL", "The index in MySQL."),
+    _other("Odbc", "The index behind ODBC."),
+    _other("AdvancedStorage", "Several storage folders and names of your own."),
+    _other("AwsS3Storage", "Files in Amazon S3 or alike."),
+    _other("AzureBlobStorage", "Files in Azure Blob Storage."),
+    _other("GoogleCloudStorage", "Files in Google Cloud Storage."),
+    _other("Authorization", "An external service that says who may do what."),
+    _other("OrthancExplorer2", "The second generation of pages for people."),
+    _other("OHIF", "The OHIF viewer."),
+    _other("StoneWebViewer", "The Stone viewer."),
+    _other("VolView", "The VolView viewer."),
+    _other("WebViewer", "The first viewer."),
+    _other("WholeSlideImaging", "Whole-slide pictures."),
+    _other("Gdcm", "GDCM as a codec."),
+    _other("ServeFolders", "Folders served over HTTP."),
+    _other("Indexer", "Folders that are indexed without copying."),
+    _other("Tcia", "Import of collections from TCIA."),
+    _other("GoogleCloudPlatform", "Accounts of Google Cloud."),
+    _other("Education", "Teaching with LTI."),
+    Option("PythonScript", TEXT, None, "Python script to run.", served=False, example="script.py"),
+    Option("PythonVerbose", FLAG, False, "Log what the Python script is given.", served=False),
+)
+
+AREAS: Final = (
+    GENERAL,
+    HTTP,
+    HTTP_SECURITY,
+    DICOM,
+    DICOM_SECURITY,
+    MODALITIES,
+    STORE,
+    JOBS,
+    DICTIONARY,
+    TRANSCODING,
+    OBSERVABILITY,
+    COMPATIBILITY,
+    Area("DICOMweb", (DICOM_WEB,)),
+    Area("Further DICOM servers", (MULTITENANT,)),
+    Area("Worklists", (WORKLISTS,)),
+    Area("PostgreSQL", (POSTGRESQL,)),
+    Area("Other parts", OTHER_SECTIONS),
+)
+
+ENTRIES: Final[tuple[Option | Section, ...]] = tuple(entry for area in AREAS for entry in area.entries)
+OPTIONS: Final[dict[str, Option]] = dict(walk(ENTRIES))
