@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import ClassVar, Final, Protocol, TypeAlias
 
 from amonsul.errors import AmonsulError
 
@@ -38,7 +38,13 @@ class WrongValue(Exception):
 
 
 class Kind(Protocol):
-    """One kind of value."""
+    """One kind of value.
+
+    Attributes:
+        shape: the JSON type of its values, by which Either tells kinds apart; `object` if they have several.
+    """
+
+    shape: ClassVar[type]
 
     def check(self, value: Json, place: str) -> None:
         """Raise WrongValue unless `value` is of this kind; `place` is its path."""
@@ -53,6 +59,8 @@ class Kind(Protocol):
 class Flag:
     """True or false."""
 
+    shape: ClassVar[type] = bool
+
     def check(self, value: Json, place: str) -> None:
         """See Kind."""
         if not isinstance(value, bool):
@@ -66,6 +74,8 @@ class Flag:
 @dataclass(frozen=True, slots=True)
 class Number:
     """A whole number within bounds."""
+
+    shape: ClassVar[type] = int
 
     minimum: int = 0
     maximum: int = 2**31 - 1
@@ -84,6 +94,8 @@ class Number:
 class Text:
     """A string, whose whole must match `pattern` if there is one."""
 
+    shape: ClassVar[type] = str
+
     pattern: str = ""
     wanted: str = "a string"
 
@@ -101,6 +113,8 @@ class Text:
 class Choice:
     """One string of a few."""
 
+    shape: ClassVar[type] = str
+
     values: tuple[str, ...]
 
     def check(self, value: Json, place: str) -> None:
@@ -116,6 +130,8 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """A list of values of one kind; a single value may stand for a list of one if `or_single`."""
+
+    shape: ClassVar[type] = list
 
     item: Kind
     or_single: bool = False
@@ -139,6 +155,8 @@ class Listing:
 class Row:
     """A list whose places have kinds of their own, the last ones optional."""
 
+    shape: ClassVar[type] = list
+
     items: tuple[Kind, ...]
     required: int
 
@@ -158,6 +176,8 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Named:
     """An object with names of the user's choice, each value of one kind."""
+
+    shape: ClassVar[type] = dict
 
     value: Kind
     pattern: str = ""
@@ -180,6 +200,8 @@ class Named:
 @dataclass(frozen=True, slots=True)
 class Fields:
     """An object with fields that are known; other fields pass if `others_allowed`."""
+
+    shape: ClassVar[type] = dict
 
     fields: Mapping[str, Kind]
     required: tuple[str, ...] = ()
@@ -206,22 +228,24 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """A value of any of several kinds, told apart by their JSON type."""
+    """A value of any of several kinds."""
 
+    shape: ClassVar[type] = object
     kinds: tuple[Kind, ...]
 
     def check(self, value: Json, place: str) -> None:
         """See Kind."""
-        deepest: WrongValue | None = None
+        meant = [kind for kind in self.kinds if kind.shape is type(value)]
+        if len(meant) == 1:  # its complaint is the more useful one
+            meant[0].check(value, place)
+            return
         for kind in self.kinds:
             try:
                 kind.check(value, place)
-            except WrongValue as error:
-                if len(error.place) > len(place) and (deepest is None or len(error.place) > len(deepest.place)):
-                    deepest = error  # the kind fits as far as this place
-            else:
-                return
-        raise deepest or WrongValue(place, self.describe(), value)
+            except WrongValue:
+                continue
+            return
+        raise WrongValue(place, self.describe(), value)
 
     def describe(self) -> str:
         """See Kind."""
@@ -230,7 +254,9 @@ class Either:
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """Any object: the options of a part that this server does not have."""
+    """Any value: the options of a part that this server does not have."""
+
+    shape: ClassVar[type] = object
 
     def check(self, value: Json, place: str) -> None:
         """See Kind."""
@@ -246,8 +272,7 @@ TEXT: Final = Text()
 TEXTS: Final = Listing(TEXT)
 PORT: Final = Number(1, 65535)
 AE_TITLE: Final = Text(
-    r"[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]{0,14}[\x21-\x5b\x5d-\x7e])?",
-    "an AE title of 1 to 16 characters (PS3.5 §6.2)",
+    r" *(?=[\x21-\x7e])[\x20-\x5b\x5d-\x7e]{1,16} *", "an AE title of 1 to 16 characters (PS3.5 §6.2), no backslash"
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from amonsul.archive.modalities import MANUFACTURERS
 from amonsul.config.kinds import (
     AE_TITLE,
     FLAG,
@@ -33,21 +34,6 @@ _SECONDS: Final = Number(0, 86_400)
 _MEGABYTES: Final = Number(0, 1 << 31)
 _COUNT: Final = Number(1, 100_000)
 _LEVEL_NAMES: Final = ("Patient", "Study", "Series", "Instance")
-_MANUFACTURERS: Final = (
-    "Generic",
-    "GenericNoWildcardInDates",
-    "GenericNoUniversalWildcard",
-    "Vitrea",
-    "GE",
-    "SiemensSyngoCT",
-    "StoreScp",
-    "ClearCanvas",
-    "Dcm4Chee",
-    "MedInria",
-    "EFilm2",
-    "AgfaImpax",
-    "SyngoVia",
-)
 _UID_PATTERN: Final = Text(r"[0-9.*?]{1,64}", "a UID, in which * and ? may stand for other characters")
 _HEX_TAG: Final = r"\(?[0-9a-fA-F]{4}[,-]?[0-9a-fA-F]{2,4}\)?"
 
@@ -56,13 +42,13 @@ _PEER_PORT: Final = Either((Number(0, 65535), Text(r"[0-9]{1,5}", "a port number
 
 _MODALITY: Final = Either(
     (
-        Row((AE_TITLE, TEXT, _PEER_PORT, one_of(_MANUFACTURERS)), required=3),
+        Row((AE_TITLE, TEXT, _PEER_PORT, one_of(MANUFACTURERS)), required=3),
         Fields(
             {
                 "AET": AE_TITLE,
                 "Host": TEXT,
                 "Port": _PEER_PORT,
-                "Manufacturer": one_of(_MANUFACTURERS),
+                "Manufacturer": one_of(MANUFACTURERS),
                 "AllowEcho": FLAG,
                 "AllowFind": FLAG,
                 "AllowFindWorklist": FLAG,
@@ -80,6 +66,7 @@ _MODALITY: Final = Either(
                 "RetrieveMethod": one_of(("C-MOVE", "C-GET", "SystemDefault")),
             },
             required=("AET", "Host", "Port"),
+            others_allowed=True,
         ),
     )
 )
@@ -273,7 +260,7 @@ HTTP_SECURITY: Final = Area(
             "SslMinimumProtocolVersion",
             Number(0, 6),
             4,
-            "Oldest TLS version taken: 4 for TLS 1.2, 5 or 6 for TLS 1.3. Lower numbers, for versions that are broken, count as 4.",
+            "Oldest TLS version taken: 4 for TLS 1.2, 5 for TLS 1.3; 2 and 3 for TLS 1.0 and 1.1, which are broken.",
         ),
         Option(
             "SslCiphersAccepted",
@@ -361,9 +348,10 @@ DICOM: Final = Area(
         ),
         Option(
             "MaximumPduLength",
-            Number(4096, 131072),
-            131072,
-            "Largest PDU this server takes, in bytes, as told to its peers (PS3.8 §D.1).",
+            Number(4096, 1 << 20),
+            None,
+            "Largest PDU this server takes, in bytes, as told to its peers (PS3.8 §D.1). Unless given: 131072, and 16384 for peers that take less than that themselves.",
+            example=131072,
         ),
         Option("DicomThreadsCount", _COUNT, 4, "DICOM operations that are worked on at once."),
         Option("DicomScuTimeout", _SECONDS, 10, "Seconds to wait for a remote modality; 0 for no limit.", served=False),
@@ -987,6 +975,71 @@ def _other(name: str, what: str) -> Option:
     return Option(name, Anything(), None, what, served=False, example={})
 
 
+OWN: Final = Section(
+    "Amonsul",
+    "Limits and switches that Orthanc does not have.",
+    (
+        Option(
+            "AllowedHosts",
+            TEXTS,
+            [],
+            "Further host names by which this machine may be called while RemoteAccessAllowed is false. Other names are refused, so that no web page elsewhere can reach the server through the browser of a local user.",
+        ),
+        Option("HttpHeaderTimeout", Number(1, 3600), 10, "Seconds for the request line and the headers of a request."),
+        Option(
+            "HttpMinimumRate",
+            NUMBER,
+            1024,
+            "Bytes per second that a request body must bring on average after its first 10 seconds; 0 for no limit.",
+        ),
+        Option(
+            "HttpMaximumConnections",
+            Number(1, 100_000),
+            2048,
+            "HTTP connections open at once; beyond that, the one that has been idle longest makes room.",
+        ),
+        Option(
+            "HttpBodyMemoryMB",
+            Number(1, 1 << 20),
+            128,
+            "Megabytes of request bodies in memory over all connections; beyond that they go to files.",
+        ),
+        Option("MaximumJsonBodySizeMB", Number(1, 4096), 32, "Megabytes of the largest JSON or text body."),
+        Option(
+            "ArtimTimeout",
+            Number(1, 3600),
+            10,
+            "Seconds that a DICOM peer has to ask for an association, and to close its connection after one (PS3.8 §9.1.5).",
+        ),
+        Option("MaximumAssociations", _COUNT, 100, "DICOM associations open at once; further ones are rejected."),
+        Option("MaximumAssociationsPerAddress", _COUNT, 16, "The same from one address."),
+        Option(
+            "MaximumInstanceSizeMB", Number(1, 1 << 20), 8192, "Megabytes of the largest data set taken over DICOM."
+        ),
+        Option(
+            "DicomMemoryMB",
+            Number(1, 1 << 20),
+            128,
+            "Megabytes of unfinished data sets in memory over all associations; beyond that they go to files.",
+        ),
+        Option(
+            "MaximumNesting", Number(1, 64), 64, "Levels of nested sequences in a DICOM file; a deeper one is refused."
+        ),
+        Option(
+            "MaximumInflatedSizeMB",
+            Number(1, 1 << 20),
+            512,
+            "Megabytes that a deflated data set may inflate to; a larger one is refused.",
+        ),
+        Option(
+            "StopTimeout",
+            Number(0, 3600),
+            8,
+            "Seconds that running work may take to finish when the server is told to stop.",
+        ),
+    ),
+)
+
 OTHER_SECTIONS: Final = (
     Section(
         "Housekeeper",
@@ -1058,6 +1111,7 @@ AREAS: Final = (
     TRANSCODING,
     OBSERVABILITY,
     COMPATIBILITY,
+    Area("Beyond Orthanc", (OWN,)),
     Area("DICOMweb", (DICOM_WEB,)),
     Area("Further DICOM servers", (MULTITENANT,)),
     Area("Worklists", (WORKLISTS,)),

@@ -1,0 +1,1 @@
+"""The configuration: a table of options, read from files and the environment, handed down as small values."""

@@ -1,0 +1,78 @@
+"""What the operator should know about the safety of a configuration before the doors open.
+
+`refusal` finds what this server does not start with; `findings` lists the rest, the worst first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from amonsul.config.reader import Configuration
+from amonsul.config.settings import web_settings
+from amonsul.web.settings import WebSettings
+
+_WELL_KNOWN: Final = frozenset(
+    ("orthanc", "admin", "password", "secret", "demo", "test", "guest", "changeme", "1234", "12345", "123456", "root")
+)
+_HASH: Final = "$argon2"
+
+
+def refusal(configuration: Configuration) -> str | None:
+    """Why the server must not start with this configuration; None if it may."""
+    if not configuration.flag("HttpServerEnabled"):
+        return None
+    web = web_settings(configuration)
+    if web.remote_access_allowed and web.authentication and not web.registered_users:
+        return (
+            "remote access and authentication are on, but RegisteredUsers is empty: nobody could come in. Add a user, "
+            "or set AuthenticationEnabled to false if anyone on the network may read and change everything."
+        )
+    for name, password in web.registered_users.items():
+        if web.authentication and not password:
+            return f'RegisteredUsers: "{name}" has an empty password'
+    return None
+
+
+def findings(configuration: Configuration) -> list[str]:
+    """Warnings, one line each."""
+    found: list[str] = []
+    if configuration.flag("HttpServerEnabled"):
+        found += _http(web_settings(configuration))
+    if configuration.flag("DicomServerEnabled"):
+        found += _dicom(configuration)
+    if not configuration.flag("SyncStorageArea"):
+        found.append("SyncStorageArea is off: a power cut may lose what was acknowledged")
+    return found
+
+
+def _http(web: WebSettings) -> Iterator[str]:
+    if web.authentication:
+        for name, password in web.registered_users.items():
+            if password.lower() in _WELL_KNOWN or password == name:
+                yield f'THE PASSWORD OF USER "{name}" IS WELL KNOWN: change it, anyone may come in'
+        if plain := [name for name, password in web.registered_users.items() if not password.startswith(_HASH)]:
+            yield (
+                f"RegisteredUsers holds {len(plain)} password(s) in plain text; `amonsul hash-password` makes a hash "
+                "to put there instead"
+            )
+    if not web.remote_access_allowed:
+        return
+    if not web.authentication:
+        yield "ANYONE ON THE NETWORK MAY READ AND CHANGE EVERYTHING: RemoteAccessAllowed is on, authentication is off"
+    if web.tls is None:
+        yield "HTTP is not encrypted (SslEnabled is off): put a proxy that encrypts before it, or trust the network"
+    elif web.tls.minimum_protocol_version < 4:
+        yield "SslMinimumProtocolVersion allows versions of TLS that are broken"
+
+
+def _dicom(configuration: Configuration) -> Iterator[str]:
+    open_services = [
+        service
+        for service in ("Find", "FindWorklist", "Get", "Move")
+        if configuration.flag(f"DicomAlwaysAllow{service}")
+    ]
+    if open_services:
+        yield f"any DICOM peer may use {', '.join(f'C-{name.upper()}' for name in open_services)} (DicomAlwaysAllow…)"
+    if configuration.flag("RemoteAccessAllowed") and configuration.flag("DicomAlwaysAllowStore"):
+        yield "any DICOM peer may store (DicomAlwaysAllowStore is on)"

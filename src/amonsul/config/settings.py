@@ -1,0 +1,257 @@
+"""From the options to the settings of each part: small frozen values that say what the part needs and no more.
+
+A value that the table cannot judge alone (a name that no dictionary knows, a certificate that is not there) is refused
+here, with the option that gave it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import uuid
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from amonsul.archive.context import ArchiveSettings, Overwrite, StorageAccess
+from amonsul.archive.modalities import Modality, parse_modalities
+from amonsul.config.reader import Configuration
+from amonsul.database.settings import DatabaseSettings, PostgresSettings, SqliteSettings
+from amonsul.dicom.charsets import charset_of_encoding
+from amonsul.dicom.dictionary import STANDARD, Dictionary, parse_dictionary_option
+from amonsul.dicom.elements import Tag
+from amonsul.dicom.levels import Level
+from amonsul.dicom.main_tags import MainTags
+from amonsul.dicom.scanner import ScanLimits
+from amonsul.dimse_server.settings import AlwaysAllowed, DimseSettings
+from amonsul.errors import AmonsulError
+from amonsul.web.settings import BodyLimits, SystemInformation, TlsSettings, WebSettings
+
+T = TypeVar("T")
+
+_MEGABYTE: Final = 1 << 20
+_INDEX_FILE: Final = "index.db"
+
+
+def storage_folder(configuration: Configuration) -> Path:
+    """Folder of the stored files."""
+    return configuration.path("StorageDirectory")
+
+
+def sync_storage(configuration: Configuration) -> bool:
+    """Whether files are synced before they are acknowledged."""
+    return configuration.flag("SyncStorageArea")
+
+
+def database_settings(configuration: Configuration) -> DatabaseSettings:
+    """Where the index is: SQLite in the storage folder, a folder of its own, or PostgreSQL."""
+    if not configuration.flag("PostgreSQL.EnableIndex"):
+        option = "IndexDirectory" if configuration.is_set("IndexDirectory") else "StorageDirectory"
+        return SqliteSettings(configuration.path(option) / _INDEX_FILE, synchronous=sync_storage(configuration))
+    conninfo = configuration.text("PostgreSQL.ConnectionUri")
+    if not conninfo:
+        parts = {
+            "host": configuration.text("PostgreSQL.Host"),
+            "port": str(configuration.number("PostgreSQL.Port")),
+            "dbname": configuration.text("PostgreSQL.Database"),
+            "user": configuration.text("PostgreSQL.Username"),
+            "password": configuration.text("PostgreSQL.Password"),
+            "sslmode": "require" if configuration.flag("PostgreSQL.EnableSsl") else "prefer",
+        }
+        conninfo = " ".join(f"{name}={_quoted(value)}" for name, value in parts.items() if value)
+    return PostgresSettings(conninfo, max_connections=configuration.number("PostgreSQL.IndexConnectionsCount"))
+
+
+def _quoted(value: str) -> str:
+    """A value in a libpq connection string."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def dictionary(configuration: Configuration) -> Dictionary:
+    """The dictionary with the entries of the operator."""
+    additions = _tell("Dictionary", configuration, lambda: parse_dictionary_option(configuration.table("Dictionary")))
+    return STANDARD.extended(additions) if additions else STANDARD
+
+
+def main_tags(configuration: Configuration, names: Dictionary) -> MainTags:
+    """The main tags with the further ones of the operator."""
+    extra: dict[Level, list[Tag]] = {}
+    for level in Level:
+        given = configuration.table("ExtraMainDicomTags").get(level.type_name, [])
+        assert isinstance(given, list)
+        place = f"ExtraMainDicomTags.{level.type_name}"
+        extra[level] = [
+            _tell("ExtraMainDicomTags", configuration, partial(names.tag, str(name)), f"{place}[{number}]")
+            for number, name in enumerate(given)
+        ]
+    return MainTags(extra)
+
+
+def archive_settings(configuration: Configuration) -> ArchiveSettings:
+    """What the operator decides about the archive."""
+    overwrite = configuration.value("OverwriteInstances")
+    if isinstance(overwrite, bool):
+        overwrite = "Always" if overwrite else "Never"
+    return ArchiveSettings(
+        overwrite=Overwrite(overwrite),
+        store_md5=configuration.flag("StoreMD5ForAttachments"),
+        default_encoding=charset_of_encoding(configuration.text("DefaultEncoding")),
+        limits=ScanLimits(
+            max_depth=configuration.number("Amonsul.MaximumNesting"),
+            max_inflated_bytes=configuration.number("Amonsul.MaximumInflatedSizeMB") * _MEGABYTE,
+        ),
+        storage_access_on_find=StorageAccess(configuration.text("StorageAccessOnFind")),
+    )
+
+
+def modalities(configuration: Configuration) -> Mapping[str, Modality]:
+    """The modalities of the files."""
+    return _tell("DicomModalities", configuration, lambda: parse_modalities(configuration.table("DicomModalities")))
+
+
+def dimse_settings(configuration: Configuration) -> DimseSettings:
+    """The DICOM door."""
+    max_pdu_length = configuration.value("MaximumPduLength")
+    return DimseSettings(
+        ae_title=configuration.text("DicomAet").strip(),
+        port=configuration.number("DicomPort"),
+        max_pdu_length=max_pdu_length if isinstance(max_pdu_length, int) else None,
+        check_called_aet=configuration.flag("DicomCheckCalledAet"),
+        strict_aet_comparison=configuration.flag("StrictAetComparison"),
+        always_allowed=AlwaysAllowed(
+            echo=configuration.flag("DicomAlwaysAllowEcho"),
+            store=configuration.flag("DicomAlwaysAllowStore"),
+            find=configuration.flag("DicomAlwaysAllowFind"),
+            find_worklist=configuration.flag("DicomAlwaysAllowFindWorklist"),
+            get=configuration.flag("DicomAlwaysAllowGet"),
+            move=configuration.flag("DicomAlwaysAllowMove"),
+        ),
+        check_modality_host=configuration.flag("DicomCheckModalityHost"),
+        accepted_sop_classes=configuration.texts("AcceptedSopClasses")
+        if configuration.is_set("AcceptedSopClasses")
+        else None,
+        rejected_sop_classes=configuration.texts("RejectedSopClasses")
+        if configuration.is_set("RejectedSopClasses")
+        else (),
+        scp_timeout_s=configuration.number("DicomScpTimeout"),
+        artim_timeout_s=configuration.number("Amonsul.ArtimTimeout"),
+        max_associations=configuration.number("Amonsul.MaximumAssociations"),
+        max_associations_per_address=configuration.number("Amonsul.MaximumAssociationsPerAddress"),
+        max_instance_size=configuration.number("Amonsul.MaximumInstanceSizeMB") * _MEGABYTE,
+        max_spooled_in_memory=configuration.number("Amonsul.DicomMemoryMB") * _MEGABYTE,
+    )
+
+
+_LEGACY_SYNTAXES: Final[Mapping[str, tuple[str, ...]]] = {
+    "DeflatedTransferSyntaxAccepted": ("1.2.840.10008.1.2.1.99",),
+    "JpegTransferSyntaxAccepted": tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, *range(52, 67))),
+    "JpegLosslessTransferSyntaxAccepted": tuple(f"1.2.840.10008.1.2.4.{n}" for n in (57, 70, 80, 81)),
+    "Jpeg2000TransferSyntaxAccepted": tuple(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 92, 93)),
+    "JpipTransferSyntaxAccepted": ("1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95"),
+    "Mpeg2TransferSyntaxAccepted": ("1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.101"),
+    "Mpeg4TransferSyntaxAccepted": tuple(f"1.2.840.10008.1.2.4.{n}" for n in range(102, 107)),
+    "H265TransferSyntaxAccepted": ("1.2.840.10008.1.2.4.107", "1.2.840.10008.1.2.4.108"),
+    "RleTransferSyntaxAccepted": ("1.2.840.10008.1.2.5",),
+}
+
+
+def accepted_transfer_syntaxes(configuration: Configuration, known: tuple[str, ...]) -> tuple[str, ...]:
+    """UIDs and patterns that C-STORE takes; `known` are those that a refusal by an older option has to name.
+
+    The older options add to the list or take away from it, whichever was set.
+    """
+    accepted = list(configuration.texts("AcceptedTransferSyntaxes"))
+    refused: set[str] = set()
+    for option, uids in _LEGACY_SYNTAXES.items():
+        if configuration.is_set(option):
+            if configuration.flag(option):
+                accepted.extend(uids)
+            else:
+                refused.update(uids)
+    if not refused:
+        return tuple(dict.fromkeys(accepted))
+    matching = (uid for uid in known if any(fnmatch.fnmatchcase(uid, pattern) for pattern in accepted))
+    return tuple(uid for uid in matching if uid not in refused)
+
+
+def web_settings(configuration: Configuration) -> WebSettings:
+    """The HTTP door."""
+    authentication = configuration.value("AuthenticationEnabled")
+    return WebSettings(
+        port=configuration.number("HttpPort"),
+        bind_addresses=configuration.texts("HttpBindAddresses") if configuration.is_set("HttpBindAddresses") else (),
+        remote_access_allowed=configuration.flag("RemoteAccessAllowed"),
+        authentication_enabled=authentication if isinstance(authentication, bool) else None,
+        registered_users={name: str(value) for name, value in configuration.table("RegisteredUsers").items()},
+        allowed_hosts=configuration.texts("Amonsul.AllowedHosts"),
+        tls=_tls_settings(configuration) if configuration.flag("SslEnabled") else None,
+        describe_errors=configuration.flag("HttpDescribeErrors"),
+        compression=configuration.flag("HttpCompressionEnabled"),
+        keep_alive=configuration.flag("KeepAlive"),
+        keep_alive_timeout_s=configuration.number("KeepAliveTimeout"),
+        threads=configuration.number("HttpThreadsCount"),
+        maximum_connections=configuration.number("Amonsul.HttpMaximumConnections"),
+        limits=BodyLimits(
+            maximum_size=configuration.number("MaximumRequestBodySizeMB") * _MEGABYTE,
+            maximum_json_size=configuration.number("Amonsul.MaximumJsonBodySizeMB") * _MEGABYTE,
+            header_timeout_s=configuration.number("Amonsul.HttpHeaderTimeout"),
+            minimum_rate=configuration.number("Amonsul.HttpMinimumRate"),
+            idle_timeout_s=configuration.number("HttpRequestTimeout"),
+            memory=configuration.number("Amonsul.HttpBodyMemoryMB") * _MEGABYTE,
+        ),
+    )
+
+
+def _tls_settings(configuration: Configuration) -> TlsSettings:
+    verify = configuration.flag("SslVerifyPeers")
+    for option in ("SslCertificate", "SslTrustedClientCertificates") if verify else ("SslCertificate",):
+        if not configuration.path(option).is_file():
+            raise configuration.refuse(option, f"there is no file {configuration.path(option)}")
+    return TlsSettings(
+        certificate=configuration.path("SslCertificate"),
+        verify_peers=verify,
+        trusted_client_certificates=configuration.path("SslTrustedClientCertificates") if verify else None,
+        minimum_protocol_version=configuration.number("SslMinimumProtocolVersion"),
+        ciphers=configuration.texts("SslCiphersAccepted") if configuration.is_set("SslCiphersAccepted") else (),
+    )
+
+
+def stop_timeout_s(configuration: Configuration) -> float:
+    """How long running work may take when the server is told to stop."""
+    return configuration.number("Amonsul.StopTimeout")
+
+
+def system_information(configuration: Configuration) -> SystemInformation:
+    """What `/system` tells, options that have no effect yet among it."""
+    identifier = configuration.text("DatabaseServerIdentifier")
+    if not identifier:
+        parts = (uuid.getnode(), *(configuration.value(name) for name in ("DicomAet", "DicomPort", "HttpPort")))
+        identifier = uuid.uuid5(uuid.NAMESPACE_OID, "\\".join(map(str, parts))).hex
+    return SystemInformation(
+        name=configuration.text("Name"),
+        database_server_identifier=identifier,
+        dicom_aet=configuration.text("DicomAet").strip(),
+        dicom_port=configuration.number("DicomPort"),
+        dicom_default_retrieve_method=configuration.text("DicomDefaultRetrieveMethod"),
+        check_revisions=configuration.flag("CheckRevisions"),
+        ingest_transcoding=configuration.text("IngestTranscoding"),
+        maximum_patient_count=configuration.number("MaximumPatientCount"),
+        maximum_storage_mode=configuration.text("MaximumStorageMode"),
+        maximum_storage_size_mb=configuration.number("MaximumStorageSize"),
+        patient_level_enabled=configuration.flag("PatientLevelEnabled"),
+        read_only=configuration.flag("ReadOnly"),
+        storage_compression=configuration.flag("StorageCompression"),
+        concurrent_jobs=configuration.number("ConcurrentJobs"),
+        dicom_threads=configuration.number("DicomThreadsCount"),
+        case_sensitive_pn=configuration.flag("CaseSensitivePN"),
+        limit_find_results=configuration.number("LimitFindResults"),
+        limit_find_instances=configuration.number("LimitFindInstances"),
+    )
+
+
+def _tell(option: str, configuration: Configuration, read: Callable[[], T], place: str = "") -> T:
+    """Call `read`; what it refuses is told as the fault of an option."""
+    try:
+        return read()
+    except AmonsulError as error:
+        raise configuration.refuse(place or option, error.details or error.message) from error
