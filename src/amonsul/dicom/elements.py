@@ -41,7 +41,8 @@ class Bulk(NamedTuple):
 
 Value: TypeAlias = "str | list[int] | list[float] | list[DataSet] | Bulk"
 """Text VRs: one decoded string, values separated by backslashes, padding removed. US SS UL SL UV SV: list of int.
-FL FD: list of float. AT: one string, `gggg,eeee` separated by backslashes. SQ: list of data sets. Others: Bulk."""
+FL FD OF OD: list of float. AT: one string, `gggg,eeee` separated by backslashes. SQ: list of data sets. Others, and
+whatever is longer than the scanner keeps: Bulk."""
 
 
 class Element(NamedTuple):
