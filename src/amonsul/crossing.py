@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -43,11 +44,12 @@ class Crossing:
         return await future
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Let the threads finish what was handed in, then end them."""
+        """Let the threads finish what was handed in, then end them; those that take longer in all are left behind."""
         for _ in self._threads:
             self._calls.put(None)
+        deadline = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
         while (item := self._calls.get()) is not None:

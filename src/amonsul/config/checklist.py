@@ -1,6 +1,7 @@
 """What the operator should know about the safety of a configuration before the doors open.
 
-`refusal` finds what this server does not start with; `findings` lists the rest, the worst first.
+`refusal` finds what this server does not start with; `findings` lists the rest. What concerns HTTP alone is judged by
+the HTTP edge itself (`web.auth`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,8 @@ from typing import Final
 
 from amonsul.config.reader import Configuration
 from amonsul.config.settings import web_settings
-from amonsul.web.settings import WebSettings
+from amonsul.web.auth import startup_advice
 
-_WELL_KNOWN: Final = frozenset(
-    ("orthanc", "admin", "password", "secret", "demo", "test", "guest", "changeme", "1234", "12345", "123456", "root")
-)
 _HASH: Final = "$argon2"
 
 
@@ -22,48 +20,26 @@ def refusal(configuration: Configuration) -> str | None:
     """Why the server must not start with this configuration; None if it may."""
     if not configuration.flag("HttpServerEnabled"):
         return None
-    web = web_settings(configuration)
-    if web.remote_access_allowed and web.authentication and not web.registered_users:
-        return (
-            "remote access and authentication are on, but RegisteredUsers is empty: nobody could come in. Add a user, "
-            "or set AuthenticationEnabled to false if anyone on the network may read and change everything."
-        )
-    for name, password in web.registered_users.items():
-        if web.authentication and not password:
-            return f'RegisteredUsers: "{name}" has an empty password'
-    return None
+    return startup_advice(web_settings(configuration)).refusal
 
 
 def findings(configuration: Configuration) -> list[str]:
     """Warnings, one line each."""
     found: list[str] = []
     if configuration.flag("HttpServerEnabled"):
-        found += _http(web_settings(configuration))
+        web = web_settings(configuration)
+        found += startup_advice(web).warnings
+        plain = [password for password in web.registered_users.values() if not password.startswith(_HASH)]
+        if web.authentication and plain:
+            found.append(
+                f"RegisteredUsers holds {len(plain)} password(s) in plain text; `amonsul hash-password` makes a hash "
+                "to put there instead"
+            )
     if configuration.flag("DicomServerEnabled"):
         found += _dicom(configuration)
     if not configuration.flag("SyncStorageArea"):
         found.append("SyncStorageArea is off: a power cut may lose what was acknowledged")
     return found
-
-
-def _http(web: WebSettings) -> Iterator[str]:
-    if web.authentication:
-        for name, password in web.registered_users.items():
-            if password.lower() in _WELL_KNOWN or password == name:
-                yield f'THE PASSWORD OF USER "{name}" IS WELL KNOWN: change it, anyone may come in'
-        if plain := [name for name, password in web.registered_users.items() if not password.startswith(_HASH)]:
-            yield (
-                f"RegisteredUsers holds {len(plain)} password(s) in plain text; `amonsul hash-password` makes a hash "
-                "to put there instead"
-            )
-    if not web.remote_access_allowed:
-        return
-    if not web.authentication:
-        yield "ANYONE ON THE NETWORK MAY READ AND CHANGE EVERYTHING: RemoteAccessAllowed is on, authentication is off"
-    if web.tls is None:
-        yield "HTTP is not encrypted (SslEnabled is off): put a proxy that encrypts before it, or trust the network"
-    elif web.tls.minimum_protocol_version < 4:
-        yield "SslMinimumProtocolVersion allows versions of TLS that are broken"
 
 
 def _dicom(configuration: Configuration) -> Iterator[str]:

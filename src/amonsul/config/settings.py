@@ -7,6 +7,8 @@ here, with the option that gave it.
 from __future__ import annotations
 
 import fnmatch
+import hashlib
+import os
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -65,6 +67,18 @@ def database_settings(configuration: Configuration) -> DatabaseSettings:
 def _quoted(value: str) -> str:
     """A value in a libpq connection string."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def index_folder(configuration: Configuration) -> Path | None:
+    """Folder of the SQLite index; None if the index is elsewhere."""
+    where = database_settings(configuration)
+    return where.path.parent if isinstance(where, SqliteSettings) else None
+
+
+def import_journal(configuration: Configuration, folder: Path) -> Path:
+    """The file that remembers which files of a folder are imported."""
+    name = hashlib.sha1(os.fsencode(folder.resolve()), usedforsecurity=False).hexdigest()[:16]
+    return storage_folder(configuration) / f"import-{name}.journal"
 
 
 def dictionary(configuration: Configuration) -> Dictionary:
@@ -247,6 +261,23 @@ def system_information(configuration: Configuration) -> SystemInformation:
         limit_find_results=configuration.number("LimitFindResults"),
         limit_find_instances=configuration.number("LimitFindInstances"),
     )
+
+
+def build_all(configuration: Configuration) -> None:
+    """Make every settings value once, to find what is wrong without starting anything.
+
+    Raises:
+        ConfigurationError: as any of them.
+    """
+    storage_folder(configuration)
+    database_settings(configuration)
+    main_tags(configuration, dictionary(configuration))
+    archive_settings(configuration)
+    modalities(configuration)
+    dimse_settings(configuration)
+    accepted_transfer_syntaxes(configuration, ())
+    web_settings(configuration)
+    stop_timeout_s(configuration)
 
 
 def _tell(option: str, configuration: Configuration, read: Callable[[], T], place: str = "") -> T:

@@ -745,7 +745,7 @@ OBSERVABILITY: Final = Area(
             "Edition of PS3.15 that says what patient data is.",
             served=False,
         ),
-        Option("MallocArenaMax", NUMBER, 5, "Memory arenas of the C library; 0 for its own choice.", served=False),
+        Option("MallocArenaMax", NUMBER, 5, "Memory arenas of the C library; 0 for its own choice."),
         Section(
             "Warnings",
             "Warnings that may be turned off.",
@@ -988,9 +988,9 @@ OWN: Final = Section(
         Option("HttpHeaderTimeout", Number(1, 3600), 10, "Seconds for the request line and the headers of a request."),
         Option(
             "HttpMinimumRate",
-            NUMBER,
+            Number(1),
             1024,
-            "Bytes per second that a request body must bring on average after its first 10 seconds; 0 for no limit.",
+            "Bytes per second that a request body must bring on average after its first 10 seconds.",
         ),
         Option(
             "HttpMaximumConnections",

@@ -1,0 +1,253 @@
+"""The composition root: everything is built here from the configuration, started and stopped in order. No behaviour.
+
+On the way up nothing listens before the archive has put in order what an earlier run may have left; ports are taken
+first of all, so that a server that is started twice fails before it touches any data. On the way down the doors close,
+running work gets a bounded time, and the database is the last to go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from amonsul import __version__, logs
+from amonsul.archive.context import Archive
+from amonsul.archive.ingest import ingest
+from amonsul.archive.maintenance import recover
+from amonsul.blobs.filesystem import FilesystemBlobs
+from amonsul.config import checklist, settings
+from amonsul.config.kinds import ConfigurationError
+from amonsul.config.reader import Configuration
+from amonsul.crossing import Crossing
+from amonsul.database import open_database
+from amonsul.dicom.uids import transfer_syntaxes
+from amonsul.dimse_server.echo import EchoService
+from amonsul.dimse_server.listener import DicomServer
+from amonsul.dimse_server.settings import DimseSwitches
+from amonsul.dimse_server.store import StoreService
+from amonsul.errors import AmonsulError
+from amonsul.web.server import build_application, listening_sockets, server_config
+from amonsul.web.services import Services, Switch, Switches
+from amonsul.web.settings import WebSettings
+
+logger = logging.getLogger("amonsul.server")
+
+_CLOSING_S: Final = 1.5
+"""Left for threads and the database after the doors are closed."""
+_M_ARENA_MAX: Final = -8
+"""Number of the parameter of glibc's mallopt."""
+
+
+class CannotListen(AmonsulError):
+    """A port is taken, or an address is not of this machine."""
+
+
+@contextmanager
+def open_archive(configuration: Configuration) -> Iterator[Archive]:
+    """The archive that a configuration describes, without any door; used by `serve`, `import` and `fsck` alike.
+
+    Raises:
+        ConfigurationError: an option that only shows now to be wrong.
+        Unavailable: the database cannot be reached.
+    """
+    folder = settings.storage_folder(configuration)
+    where = settings.database_settings(configuration)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (index := settings.index_folder(configuration)) is not None:
+            index.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise configuration.refuse("StorageDirectory", f"{error.filename}: {error.strerror}") from error
+    dictionary = settings.dictionary(configuration)
+    database = open_database(where)
+    try:
+        yield Archive(
+            database,
+            FilesystemBlobs(folder, sync=settings.sync_storage(configuration)),
+            settings.main_tags(configuration, dictionary),
+            dictionary,
+            settings.archive_settings(configuration),
+        )
+    finally:
+        database.close()
+
+
+def run(configuration: Configuration) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        AmonsulError: the server cannot start; the details say why.
+    """
+    reason = checklist.refusal(configuration)
+    if reason is not None:
+        raise ConfigurationError(reason)
+    _limit_memory_arenas(configuration)
+    with ExitStack() as stack:
+        door = _take_http_ports(configuration, stack) if configuration.flag("HttpServerEnabled") else None
+        archive = stack.enter_context(open_archive(configuration))
+        recovered = recover(archive)
+        if recovered.discarded or recovered.reclaimed:
+            logger.info(
+                "put in order after an earlier run: %d unfinished and %d deleted files removed",
+                recovered.discarded,
+                recovered.reclaimed,
+            )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(configuration, archive, door))
+    logger.info("stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class _HttpDoor:
+    web: WebSettings
+    sockets: list[socket.socket]
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn, leaving signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: one place decides when to stop."""
+        yield
+
+
+async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, partial(_on_signal, number, stop))
+    switches = _switches(configuration)
+    dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
+    dicom = _dicom_server(configuration, archive, switches, dicom_threads)
+    http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
+    http = None
+    serving: asyncio.Task[None] | None = None
+    try:
+        if dicom is not None:
+            try:
+                await dicom.start()
+            except OSError as error:
+                raise _cannot_listen("DicomPort", configuration.number("DicomPort"), error) from error
+            logger.info(
+                "DICOM server listens on port %d, AE title %s", dicom.port, configuration.text("DicomAet").strip()
+            )
+        if door is not None:
+            information = settings.system_information(configuration)
+            if dicom is not None:
+                information = replace(information, dicom_port=dicom.port)
+            services = Services(archive, door.web, information, switches)
+            config = server_config(build_application(services, http_threads), door.web)
+            config.timeout_graceful_shutdown = int(settings.stop_timeout_s(configuration))
+            http = _HttpServer(config)
+            serving = asyncio.create_task(http.serve(door.sockets))
+            for each in door.sockets:
+                host, port = each.getsockname()[:2]
+                name = f"[{host}]" if ":" in host else host
+                scheme = "http" if door.web.tls is None else "https"
+                logger.info("HTTP server listens on %s://%s:%d", scheme, name, port)
+        for warning in checklist.findings(configuration):
+            logger.warning("%s", warning)
+        logger.info("Amonsul %s is ready", __version__)
+        gc.freeze()  # what is here now stays; the collector need not look at it again
+        await _until(stop, serving)
+        logger.info("stopping")
+    finally:
+        if http is not None:
+            http.should_exit = True
+        closing: list[Awaitable[None]] = [] if serving is None else [serving]
+        if dicom is not None:
+            closing.append(dicom.stop(settings.stop_timeout_s(configuration)))
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if outcome is not None:
+                logger.error("a door did not close in order: %r", outcome)
+        for crossing in (dicom_threads, http_threads):
+            crossing.close(_CLOSING_S / 2)
+
+
+async def _until(stop: asyncio.Event, serving: asyncio.Task[None] | None) -> None:
+    """Wait for the signal; an HTTP server that ends by itself is an error."""
+    waiting = asyncio.create_task(stop.wait())
+    tasks = {waiting} if serving is None else {waiting, serving}
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if serving is not None and serving.done():
+        await serving
+
+
+def _on_signal(number: int, stop: asyncio.Event) -> None:
+    if stop.is_set():
+        os._exit(128 + number)
+    stop.set()
+
+
+def _dicom_server(
+    configuration: Configuration, archive: Archive, switches: Switches, threads: Crossing
+) -> DicomServer | None:
+    if not configuration.flag("DicomServerEnabled"):
+        return None
+    modalities = settings.modalities(configuration)
+    dimse_switches = DimseSwitches(
+        modalities=lambda: modalities,
+        accepted_transfer_syntaxes=switches.accepted_transfer_syntaxes.get,
+        unknown_sop_class_accepted=switches.unknown_sop_class_accepted.get,
+    )
+    services = (EchoService(), StoreService(archive.blobs.spool, partial(ingest, archive)))
+    return DicomServer(settings.dimse_settings(configuration), dimse_switches, services, threads)
+
+
+def _switches(configuration: Configuration) -> Switches:
+    """What REST clients may turn while the server runs."""
+    known = tuple(transfer_syntaxes())
+    return Switches(
+        default_encoding=Switch.holding(configuration.text("DefaultEncoding")),
+        log_levels={category: _log_level(category) for category in logs.CATEGORIES},
+        accepted_transfer_syntaxes=Switch.holding(settings.accepted_transfer_syntaxes(configuration, known)),
+        unknown_sop_class_accepted=Switch.holding(configuration.flag("UnknownSopClassAccepted")),
+        metrics_enabled=Switch.holding(configuration.flag("MetricsEnabled")),
+    )
+
+
+def _log_level(category: str) -> Switch[str]:
+    def change(value: str) -> None:
+        logs.set_category_verbosity(category, logs.Verbosity(value))
+
+    get: Callable[[], str] = lambda: logs.category_verbosity(category).value  # noqa: E731
+    return Switch(get, change)
+
+
+def _take_http_ports(configuration: Configuration, stack: ExitStack) -> _HttpDoor:
+    web = settings.web_settings(configuration)
+    try:
+        sockets = listening_sockets(web)
+    except OSError as error:
+        raise _cannot_listen("HttpPort", web.port, error) from error
+    for each in sockets:
+        stack.callback(each.close)
+    return _HttpDoor(replace(web, port=sockets[0].getsockname()[1]), list(sockets))
+
+
+def _cannot_listen(option: str, port: int, error: OSError) -> CannotListen:
+    return CannotListen(f"cannot listen on port {port} ({option}): {os.strerror(error.errno or 0)}")
+
+
+def _limit_memory_arenas(configuration: Configuration) -> None:
+    """Keep the C library from giving every thread an arena of its own, which never shrinks again."""
+    arenas = configuration.number("MallocArenaMax")
+    if arenas:
+        with contextlib.suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, arenas)
