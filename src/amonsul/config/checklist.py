@@ -1,7 +1,6 @@
 """What the operator should know about the safety of a configuration before the doors open.
 
-`refusal` finds what this server does not start with; `findings` lists the rest. What concerns HTTP alone is judged by
-the HTTP edge itself (`web.auth`).
+`refusal` finds what this server does not start with; `findings` lists the rest.
 """
 
 from __future__ import annotations
@@ -11,8 +10,12 @@ from typing import Final
 
 from amonsul.config.reader import Configuration
 from amonsul.config.settings import web_settings
-from amonsul.web.auth import startup_advice
+from amonsul.web.settings import WebSettings
 
+_WELL_KNOWN: Final = frozenset(
+    ("orthanc", "amonsul", "admin", "password", "secret", "demo", "test", "user", "guest", "root", "changeme",
+     "1234", "12345", "123456", "alicepassword")
+)  # fmt: skip
 _HASH: Final = "$argon2"
 
 
@@ -20,26 +23,53 @@ def refusal(configuration: Configuration) -> str | None:
     """Why the server must not start with this configuration; None if it may."""
     if not configuration.flag("HttpServerEnabled"):
         return None
-    return startup_advice(web_settings(configuration)).refusal
+    web = web_settings(configuration)
+    if web.remote_access_allowed and web.authentication and not web.registered_users:
+        return (
+            "remote access and authentication are on, but RegisteredUsers is empty: nobody could come in. Add a user, "
+            "or set AuthenticationEnabled to false if anyone on the network may read and change everything."
+        )
+    for name, password in web.registered_users.items():
+        if web.authentication and not password:
+            return f'RegisteredUsers: the password of "{name}" is empty'
+    return None
 
 
 def findings(configuration: Configuration) -> list[str]:
     """Warnings, one line each."""
     found: list[str] = []
     if configuration.flag("HttpServerEnabled"):
-        web = web_settings(configuration)
-        found += startup_advice(web).warnings
-        plain = [password for password in web.registered_users.values() if not password.startswith(_HASH)]
-        if web.authentication and plain:
-            found.append(
-                f"RegisteredUsers holds {len(plain)} password(s) in plain text; `amonsul hash-password` makes a hash "
-                "to put there instead"
-            )
+        found += _http(web_settings(configuration))
     if configuration.flag("DicomServerEnabled"):
         found += _dicom(configuration)
     if not configuration.flag("SyncStorageArea"):
         found.append("SyncStorageArea is off: a power cut may lose what was acknowledged")
     return found
+
+
+def _http(web: WebSettings) -> Iterator[str]:
+    users = web.registered_users
+    if web.authentication:
+        for name, password in users.items():
+            if password.lower() in _WELL_KNOWN or password == name:
+                yield f'THE PASSWORD OF USER "{name}" IS WELL KNOWN: change it, anyone may come in'
+        if not users:
+            yield "authentication is on, but RegisteredUsers is empty: nobody can come in"
+        if plain := [password for password in users.values() if not password.startswith(_HASH)]:
+            yield (
+                f"RegisteredUsers holds {len(plain)} password(s) in plain text; `amonsul hash-password` makes a hash "
+                "to put there instead"
+            )
+    elif users:
+        yield "RegisteredUsers is set, but authentication is off: passwords are not asked for"
+    if not web.remote_access_allowed:
+        return
+    if not web.authentication:
+        yield "ANYONE ON THE NETWORK MAY READ AND CHANGE EVERYTHING: RemoteAccessAllowed is on, authentication is off"
+    if web.tls is None:
+        yield "HTTP is not encrypted (SslEnabled is off): put a proxy that encrypts before it, or trust the network"
+    elif web.tls.minimum_protocol_version < 4:
+        yield "SslMinimumProtocolVersion allows versions of TLS that are broken"
 
 
 def _dicom(configuration: Configuration) -> Iterator[str]:

@@ -1,0 +1,139 @@
+"""From options to the settings of each part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Set
+from pathlib import Path
+
+import pytest
+
+from amonsul.archive.context import Overwrite
+from amonsul.config import settings
+from amonsul.config.kinds import ConfigurationError, Json
+from amonsul.config.reader import Configuration, load
+from amonsul.config.table import OPTIONS
+from amonsul.database.settings import PostgresSettings, SqliteSettings
+
+
+def configuration(values: dict[str, Json]) -> Configuration:
+    return load([], {"ORTHANC_JSON": json.dumps(values)})
+
+
+class Noting(Configuration):
+    """A configuration that notes which options are asked for."""
+
+    asked: Set[str]
+
+    def value(self, path: str) -> Json:
+        object.__setattr__(self, "asked", {*getattr(self, "asked", set()), path})
+        return super().value(path)
+
+
+def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    certificate.touch()
+    everything: dict[str, Json] = {
+        "IndexDirectory": "index",
+        "HttpBindAddresses": ["127.0.0.1"],
+        "AcceptedSopClasses": ["1.2"],
+        "RejectedSopClasses": ["1.2"],
+        "SslEnabled": True,
+        "SslVerifyPeers": True,
+        "SslCertificate": str(certificate),
+        "SslTrustedClientCertificates": str(certificate),
+        "SslCiphersAccepted": ["x"],
+        **{name: True for name in OPTIONS if name.endswith("TransferSyntaxAccepted")},
+    }
+    asked: set[str] = set()
+    postgresql: dict[str, Json] = {"PostgreSQL": {"EnableIndex": True}}
+    for values in (everything, postgresql):
+        given = configuration(values)
+        noting = Noting(given.values, given.given, ())
+        settings.build_all(noting)
+        asked |= noting.asked
+    # What app.py asks for by itself, and what is told by /system alone.
+    asked |= {
+        "HttpServerEnabled",
+        "DicomServerEnabled",
+        "UnknownSopClassAccepted",
+        "MallocArenaMax",
+        "DicomThreadsCount",
+    }
+    asked |= {"Name"}
+    served = {path for path, option in OPTIONS.items() if option.served}
+    assert asked - served == set(), "asked for, but marked as not served"
+    assert served - asked == set(), "marked as served, but nobody asks for it"
+
+
+def test_the_index_is_in_the_storage_folder_unless_it_has_one_of_its_own(tmp_path: Path) -> None:
+    storage, index = tmp_path / "storage", tmp_path / "index"
+    where = settings.database_settings(configuration({"StorageDirectory": str(storage)}))
+    assert isinstance(where, SqliteSettings)
+    assert where.path.parent == storage
+    where = settings.database_settings(
+        configuration({"StorageDirectory": str(storage), "IndexDirectory": str(index), "SyncStorageArea": False})
+    )
+    assert isinstance(where, SqliteSettings)
+    assert (where.path.parent, where.synchronous) == (index, False)
+
+
+def test_postgresql_is_reached_by_its_options_or_by_its_uri() -> None:
+    options: Json = {"EnableIndex": True, "Password": "it's \\ secret", "IndexConnectionsCount": 3}
+    where = settings.database_settings(configuration({"PostgreSQL": options}))
+    assert isinstance(where, PostgresSettings)
+    assert "password='it\\'s \\\\ secret'" in where.conninfo
+    assert "host='localhost' port='5432'" in where.conninfo
+    assert where.max_connections == 3
+    uri = "postgresql://u:p@h/d"
+    where = settings.database_settings(configuration({"PostgreSQL": {"EnableIndex": True, "ConnectionUri": uri}}))
+    assert isinstance(where, PostgresSettings)
+    assert where.conninfo == uri
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        (True, Overwrite.ALWAYS),
+        (False, Overwrite.NEVER),
+        ("Always", Overwrite.ALWAYS),
+        ("IfChanged", Overwrite.IF_CHANGED),
+    ],
+)
+def test_overwriting_is_told_by_a_word_or_by_a_flag(value: Json, meaning: Overwrite) -> None:
+    assert settings.archive_settings(configuration({"OverwriteInstances": value})).overwrite is meaning
+
+
+def test_the_older_options_add_transfer_syntaxes_or_take_them_away() -> None:
+    known = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.70")
+    assert settings.accepted_transfer_syntaxes(configuration({}), known) == ("1.2.840.10008.1.*",)
+    refused = configuration({"RleTransferSyntaxAccepted": False})
+    assert settings.accepted_transfer_syntaxes(refused, known) == ("1.2.840.10008.1.2", "1.2.840.10008.1.2.4.70")
+    added = configuration({"AcceptedTransferSyntaxes": "1.2.840.10008.1.2", "RleTransferSyntaxAccepted": True})
+    assert settings.accepted_transfer_syntaxes(added, known) == ("1.2.840.10008.1.2", "1.2.840.10008.1.2.5")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ExtraMainDicomTags": {"Study": ["PatientAge", "NoSuchTag"]}}, r"ExtraMainDicomTags.Study\[1\]"),
+        ({"DicomModalities": {"bad name!": ["A", "h", 1]}}, "DicomModalities: "),
+        ({"SslEnabled": True, "SslCertificate": "/nowhere.pem"}, "SslCertificate: there is no file /nowhere.pem"),
+    ],
+)
+def test_what_the_table_cannot_judge_is_refused_with_its_option(values: dict[str, Json], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        settings.build_all(configuration(values))
+
+
+def test_modalities_come_in_both_forms() -> None:
+    given = configuration(
+        {
+            "DicomModalities": {
+                "a": ["AET", "host", 104],
+                "b": {"AET": "B", "Host": "h", "Port": 105, "AllowEcho": False},
+            }
+        }
+    )
+    modalities = settings.modalities(given)
+    assert (modalities["a"].port, modalities["b"].allow_echo) == (104, False)
