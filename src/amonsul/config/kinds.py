@@ -17,6 +17,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 """A value as JSON knows it."""
 
 
+_NO_MAXIMUM: Final = 2**31 - 1
+
+
 class ConfigurationError(AmonsulError):
     """A configuration that cannot be used; `details` says where and why."""
 
@@ -78,7 +81,7 @@ class Number:
     shape: ClassVar[type] = int
 
     minimum: int = 0
-    maximum: int = 2**31 - 1
+    maximum: int = _NO_MAXIMUM
 
     def check(self, value: Json, place: str) -> None:
         """See Kind."""
@@ -87,6 +90,8 @@ class Number:
 
     def describe(self) -> str:
         """See Kind."""
+        if self.maximum >= _NO_MAXIMUM:
+            return f"a whole number, {self.minimum} or more"
         return f"a whole number from {self.minimum} to {self.maximum}"
 
 

@@ -31,7 +31,7 @@ from amonsul.config.options import Area, Option, Section, walk
 
 _ANY_PORT: Final = Number(0, 65535)
 _SECONDS: Final = Number(0, 86_400)
-_MEGABYTES: Final = Number(0, 1 << 31)
+_MEGABYTES: Final = NUMBER
 _COUNT: Final = Number(1, 100_000)
 _LEVEL_NAMES: Final = ("Patient", "Study", "Series", "Instance")
 _UID_PATTERN: Final = Text(r"[0-9.*?]{1,64}", "a UID, in which * and ? may stand for other characters")
@@ -186,7 +186,7 @@ GENERAL: Final = Area(
 HTTP: Final = Area(
     "HTTP server",
     (
-        Option("HttpServerEnabled", FLAG, True, "Run the HTTP server: REST API, DICOMweb, pages."),
+        Option("HttpServerEnabled", FLAG, True, "Run the HTTP server."),
         Option("HttpPort", _ANY_PORT, 8042, "TCP port of the HTTP server; 0 lets the system choose."),
         Option(
             "HttpBindAddresses",
