@@ -1,21 +1,37 @@
-"""Transactions over SQLite or PostgreSQL."""
+"""Transactions over SQLite or PostgreSQL, and the one writer with group commit.
+
+Statements have named parameters, `:name`, on both. Readers have connections of their own. Writers share one connection
+per process: whoever finds it free leads, runs its own work and that of everyone who came in the meantime, each in a
+savepoint, and commits once, so that several callers share one wait for the disk. There is no thread for it, and a lone
+caller hands nothing over. A work that fails takes back only what it did itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from amonsul.database.settings import DatabaseSettings
+from amonsul.database.dialects import Dialect
+from amonsul.errors import Unavailable
 
 T = TypeVar("T")
 
 SqlValue = None | int | float | str | bytes
-Row = tuple[SqlValue, ...]
+Row = tuple[Any, ...]
+"""Any: only the statement knows the types of its columns; the functions around it turn rows into values."""
+
+
+class CommitUncertain(Unavailable):
+    """The connection or the disk failed during a commit: what was written may be there or not."""
 
 
 class Transaction(Protocol):
     """One transaction. Statements have named parameters, `:name`."""
+
+    dialect: Dialect
 
     def all(self, sql: str, /, **params: SqlValue) -> list[Row]:
         """All rows of an answer."""
@@ -29,6 +45,10 @@ class Transaction(Protocol):
         """Run a statement; answer how many rows it changed."""
         ...
 
+    def run_many(self, sql: str, rows: Sequence[Mapping[str, SqlValue]], /) -> None:
+        """Run a statement once for each set of parameters."""
+        ...
+
     def insert(self, sql: str, /, **params: SqlValue) -> int:
         """Run an INSERT that ends in `RETURNING` a number; answer that number."""
         ...
@@ -37,6 +57,8 @@ class Transaction(Protocol):
 class Database(Protocol):
     """An open index. All methods may be called from any thread."""
 
+    dialect: Dialect
+
     def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that sees one state and changes nothing."""
         ...
@@ -44,22 +66,91 @@ class Database(Protocol):
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; what it did is durable when this returns.
 
-        `work` may be run again after a conflict, so it must do nothing but talk to its transaction.
+        `work` may be run again after a conflict, so it must do nothing but talk to its transaction. An exception from
+        it takes back what it wrote and is passed on.
 
         Raises:
-            Unavailable: the database cannot be reached.
+            Unavailable: the database cannot be reached; nothing was written.
+            CommitUncertain: the same, but it may have been written.
+            StorageFull: no room; nothing was written.
+            ReadOnly: it was opened for reading.
         """
         ...
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections. Nobody may be using it any more."""
         ...
 
 
-def open_database(settings: DatabaseSettings) -> Database:
-    """Open the index, creating or migrating its schema.
+class Work(Generic[T]):
+    """One piece of writing in line, and what became of it."""
 
-    Raises:
-        Unavailable: the database cannot be reached.
+    __slots__ = ("call", "error", "leads", "result", "wake")
+
+    def __init__(self, call: Callable[[Transaction], T]) -> None:
+        self.call = call
+        self.wake: threading.Lock | None = None
+        self.leads = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def outcome(self) -> T:
+        """The result, or the exception."""
+        if self.error is not None:
+            try:
+                raise self.error
+            finally:
+                self.error = None  # breaks the cycle of traceback and frame
+        return self.result  # type: ignore[return-value]  # no error: `result` was set, and T may include None
+
+
+class GroupWriter:
+    """Hands the one writing connection from leader to leader.
+
+    Args:
+        run_batch: runs works in one transaction and sets the outcome of each; never raises.
+        limit: works in one transaction at most.
     """
-    raise NotImplementedError
+
+    def __init__(self, run_batch: Callable[[Sequence[Work[Any]]], None], limit: int = 64) -> None:
+        self._run_batch = run_batch
+        self._limit = limit
+        self._mutex = threading.Lock()
+        self._busy = False
+        self._line: deque[Work[Any]] = deque()
+
+    def write(self, call: Callable[[Transaction], T]) -> T:
+        """Run `call` in a transaction, alone or with others."""
+        work: Work[T] = Work(call)
+        with self._mutex:
+            if self._busy:
+                work.wake = threading.Lock()
+                work.wake.acquire()
+                self._line.append(work)
+            else:
+                self._busy = True
+                work.leads = True
+        if work.wake is not None:
+            work.wake.acquire()  # until done, or until it is ours to lead
+            if not work.leads:
+                return work.outcome()
+        batch: list[Work[Any]] = [work]
+        with self._mutex:
+            while self._line and len(batch) < self._limit:
+                batch.append(self._line.popleft())
+        try:
+            self._run_batch(batch)
+        finally:
+            with self._mutex:
+                successor = self._line.popleft() if self._line else None
+                if successor is None:
+                    self._busy = False
+                else:
+                    successor.leads = True
+            for done in batch[1:]:
+                assert done.wake is not None
+                done.wake.release()
+            if successor is not None:
+                assert successor.wake is not None
+                successor.wake.release()
+        return work.outcome()

@@ -1,0 +1,268 @@
+"""The tables of the index, as they are now.
+
+A table per level. `tags` is the complete JSON object of its main DICOM tags, as answered; the columns named after
+attributes hold the same text folded by `dicom.matching.normalize`, for searching only (UIDs, dates, times and numbers
+fold to themselves). Sizes and numbers of what is below are kept on the row by each write that changes them: the
+`dicom_` ones count the DICOM files alone, the others all attachments. Rows name their parent by the number of its row.
+
+`statistics` has one row; its counters number the changes and the exports, so that they are committed in order.
+Times are `YYYYMMDDTHHMMSS`, UTC.
+
+A change here goes together with a step in `migrations`.
+"""
+
+from __future__ import annotations
+
+from amonsul.database.dialects import Dialect
+
+VERSION = 1
+
+SIZES = ("disk_size", "uncompressed_size", "dicom_disk_size", "dicom_uncompressed_size")
+
+TEXT_INDEXES: dict[str, tuple[str, ...]] = {
+    "patients": ("patient_id", "patient_name"),
+    "studies": ("accession_number", "study_description", "referring_physician_name"),
+    "series": ("series_description",),
+}
+"""Columns found by any part of their text, through trigrams."""
+
+_TABLES = """
+CREATE TABLE signatures (
+    id {row_id},
+    signature {text} NOT NULL UNIQUE
+);
+
+CREATE TABLE patients (
+    id {row_id},
+    orthanc_id {text} NOT NULL UNIQUE,
+    tags TEXT NOT NULL,
+    signature_row {integer} NOT NULL,
+    last_update {text} NOT NULL,
+    is_stable {integer} NOT NULL DEFAULT 0,
+    stable_at {integer},
+    is_protected {integer} NOT NULL DEFAULT 0,
+    recycling_order {integer} NOT NULL,
+    number_of_studies {integer} NOT NULL DEFAULT 0,
+    number_of_series {integer} NOT NULL DEFAULT 0,
+    number_of_instances {integer} NOT NULL DEFAULT 0,
+    disk_size {integer} NOT NULL DEFAULT 0,
+    uncompressed_size {integer} NOT NULL DEFAULT 0,
+    dicom_disk_size {integer} NOT NULL DEFAULT 0,
+    dicom_uncompressed_size {integer} NOT NULL DEFAULT 0,
+    patient_id {text},
+    patient_name {text},
+    patient_birth_date {text},
+    patient_sex {text}
+);
+CREATE INDEX patients_by_patient_id ON patients (patient_id);
+CREATE INDEX patients_by_patient_name ON patients (patient_name);
+CREATE INDEX patients_by_patient_birth_date ON patients (patient_birth_date);
+CREATE INDEX patients_by_recycling_order ON patients (is_protected, recycling_order);
+
+CREATE TABLE studies (
+    id {row_id},
+    orthanc_id {text} NOT NULL UNIQUE,
+    patient_row {integer} NOT NULL,
+    tags TEXT NOT NULL,
+    signature_row {integer} NOT NULL,
+    last_update {text} NOT NULL,
+    is_stable {integer} NOT NULL DEFAULT 0,
+    stable_at {integer},
+    number_of_series {integer} NOT NULL DEFAULT 0,
+    number_of_instances {integer} NOT NULL DEFAULT 0,
+    disk_size {integer} NOT NULL DEFAULT 0,
+    uncompressed_size {integer} NOT NULL DEFAULT 0,
+    dicom_disk_size {integer} NOT NULL DEFAULT 0,
+    dicom_uncompressed_size {integer} NOT NULL DEFAULT 0,
+    modalities_in_study {text} NOT NULL DEFAULT '',
+    sop_classes_in_study {text} NOT NULL DEFAULT '',
+    study_instance_uid {text},
+    study_date {text},
+    study_time {text},
+    study_id {text},
+    accession_number {text},
+    study_description {text},
+    referring_physician_name {text},
+    institution_name {text}
+);
+CREATE INDEX studies_by_patient ON studies (patient_row, id, orthanc_id);
+CREATE INDEX studies_by_study_instance_uid ON studies (study_instance_uid);
+CREATE INDEX studies_by_study_date ON studies (study_date);
+CREATE INDEX studies_by_study_id ON studies (study_id);
+CREATE INDEX studies_by_accession_number ON studies (accession_number);
+CREATE INDEX studies_by_study_description ON studies (study_description);
+CREATE INDEX studies_by_referring_physician_name ON studies (referring_physician_name);
+
+CREATE TABLE series (
+    id {row_id},
+    orthanc_id {text} NOT NULL UNIQUE,
+    study_row {integer} NOT NULL,
+    tags TEXT NOT NULL,
+    signature_row {integer} NOT NULL,
+    last_update {text} NOT NULL,
+    is_stable {integer} NOT NULL DEFAULT 0,
+    stable_at {integer},
+    remote_aet {text} NOT NULL,
+    expected_number_of_instances {integer},
+    number_of_instances {integer} NOT NULL DEFAULT 0,
+    disk_size {integer} NOT NULL DEFAULT 0,
+    uncompressed_size {integer} NOT NULL DEFAULT 0,
+    dicom_disk_size {integer} NOT NULL DEFAULT 0,
+    dicom_uncompressed_size {integer} NOT NULL DEFAULT 0,
+    sop_classes {text} NOT NULL DEFAULT '',
+    series_instance_uid {text},
+    modality {text},
+    series_date {text},
+    series_time {text},
+    series_number {text},
+    series_description {text},
+    body_part_examined {text},
+    station_name {text},
+    manufacturer {text},
+    protocol_name {text},
+    performed_procedure_step_start_date {text},
+    performed_procedure_step_start_time {text}
+);
+CREATE INDEX series_by_study ON series (study_row, id, orthanc_id);
+CREATE INDEX series_by_series_instance_uid ON series (series_instance_uid);
+CREATE INDEX series_by_modality ON series (modality);
+CREATE INDEX series_by_series_date ON series (series_date);
+CREATE INDEX series_by_series_description ON series (series_description);
+
+CREATE TABLE instances (
+    id {row_id},
+    orthanc_id {text} NOT NULL UNIQUE,
+    series_row {integer} NOT NULL,
+    tags TEXT NOT NULL,
+    signature_row {integer} NOT NULL,
+    metadata TEXT NOT NULL,
+    index_in_series {integer},
+    transfer_syntax_uid {text} NOT NULL,
+    sop_class_uid {text} NOT NULL,
+    sop_instance_uid {text} NOT NULL,
+    instance_number {text}
+);
+CREATE INDEX instances_by_series ON instances (series_row, id, orthanc_id);
+CREATE INDEX instances_by_sop_instance_uid ON instances (sop_instance_uid);
+
+CREATE TABLE headers (
+    instance_row {plain_row_id},
+    header {blob} NOT NULL
+);
+
+CREATE TABLE attachments (
+    level {integer} NOT NULL,
+    resource_row {integer} NOT NULL,
+    content_type {integer} NOT NULL,
+    uuid {text} NOT NULL UNIQUE,
+    size {integer} NOT NULL,
+    md5 {text} NOT NULL,
+    compressed_size {integer} NOT NULL,
+    compressed_md5 {text} NOT NULL,
+    compression {integer} NOT NULL,
+    revision {integer} NOT NULL DEFAULT 0,
+    custom_data {blob},
+    PRIMARY KEY (level, resource_row, content_type)
+){clustered};
+
+CREATE TABLE tombstones (
+    uuid {text} PRIMARY KEY
+){clustered};
+
+CREATE TABLE metadata (
+    level {integer} NOT NULL,
+    resource_row {integer} NOT NULL,
+    number {integer} NOT NULL,
+    value {blob} NOT NULL,
+    revision {integer} NOT NULL,
+    PRIMARY KEY (level, resource_row, number)
+){clustered};
+CREATE INDEX metadata_by_number ON metadata (level, number, resource_row);
+
+CREATE TABLE labels (
+    level {integer} NOT NULL,
+    resource_row {integer} NOT NULL,
+    label {text} NOT NULL,
+    PRIMARY KEY (level, resource_row, label)
+){clustered};
+CREATE INDEX labels_by_label ON labels (label, level, resource_row);
+
+CREATE TABLE changes (
+    sequence {plain_row_id},
+    change_type {integer} NOT NULL,
+    level {integer} NOT NULL,
+    resource_row {integer} NOT NULL,
+    orthanc_id {text} NOT NULL,
+    date {text} NOT NULL
+);
+CREATE INDEX changes_by_resource ON changes (resource_row, level);
+
+CREATE TABLE exports (
+    sequence {plain_row_id},
+    level {integer} NOT NULL,
+    orthanc_id {text} NOT NULL,
+    remote_modality {text} NOT NULL,
+    patient_id {text} NOT NULL,
+    study_instance_uid {text} NOT NULL,
+    series_instance_uid {text} NOT NULL,
+    sop_instance_uid {text} NOT NULL,
+    date {text} NOT NULL
+);
+
+CREATE TABLE properties (
+    name {text} PRIMARY KEY,
+    value TEXT NOT NULL
+){clustered};
+
+CREATE TABLE statistics (
+    id {plain_row_id},
+    patients {integer} NOT NULL DEFAULT 0,
+    studies {integer} NOT NULL DEFAULT 0,
+    series {integer} NOT NULL DEFAULT 0,
+    instances {integer} NOT NULL DEFAULT 0,
+    disk_size {integer} NOT NULL DEFAULT 0,
+    uncompressed_size {integer} NOT NULL DEFAULT 0,
+    last_change {integer} NOT NULL DEFAULT 0,
+    last_export {integer} NOT NULL DEFAULT 0
+);
+INSERT INTO statistics (id) VALUES (1)
+"""
+
+
+def statements(dialect: Dialect) -> list[str]:
+    """What makes the tables in an empty database."""
+    sqlite = dialect.name == "sqlite"
+    tables = _TABLES.format(
+        row_id=dialect.row_id,
+        plain_row_id="INTEGER PRIMARY KEY" if sqlite else "BIGINT PRIMARY KEY",
+        integer=dialect.integer,
+        blob=dialect.blob,
+        text=dialect.text,
+        clustered=" WITHOUT ROWID" if sqlite else "",
+    )
+    made = [statement.strip() for statement in tables.split(";\n")]
+    for table, columns in TEXT_INDEXES.items():
+        made += text_index(dialect, table, columns)
+    return made
+
+
+def text_index(dialect: Dialect, table: str, columns: tuple[str, ...]) -> list[str]:
+    """What makes a trigram index over some columns of a table.
+
+    With SQLite it is a full-text table `<table>_text` beside the table, kept by triggers; with PostgreSQL an index.
+    """
+    if dialect.name != "sqlite":
+        return [
+            f"CREATE INDEX {table}_text_{column} ON {table} USING gin ({column} gin_trgm_ops)" for column in columns
+        ]
+    names = ", ".join(columns)
+    old, new = (", ".join(f"{which}.{column}" for column in columns) for which in ("old", "new"))
+    forget = f"INSERT INTO {table}_text ({table}_text, rowid, {names}) VALUES ('delete', old.id, {old});"
+    learn = f"INSERT INTO {table}_text (rowid, {names}) VALUES (new.id, {new});"
+    return [
+        f"CREATE VIRTUAL TABLE {table}_text USING fts5 "
+        f"({names}, content='{table}', content_rowid='id', tokenize='trigram case_sensitive 1', detail='full')",
+        f"CREATE TRIGGER {table}_text_insert AFTER INSERT ON {table} BEGIN {learn} END",
+        f"CREATE TRIGGER {table}_text_delete AFTER DELETE ON {table} BEGIN {forget} END",
+        f"CREATE TRIGGER {table}_text_update AFTER UPDATE OF {names} ON {table} BEGIN {forget} {learn} END",
+    ]
