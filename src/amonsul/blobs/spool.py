@@ -102,6 +102,22 @@ class Spool:
         except OSError as error:
             raise StorageFull(f"cannot write an incoming file: {error.strerror}") from error
 
+    @property
+    def in_memory(self) -> int:
+        """Bytes that are kept in memory."""
+        return len(self._buffer)
+
+    def fits_in_memory(self, size: int) -> bool:
+        """Whether `size` bytes more can be written without touching the file system."""
+        return self._file is None and self.size + size <= self._memory_limit
+
+    def spill(self) -> None:
+        """Move what is in memory to a file, and everything to come."""
+        self._memory_limit = -1
+        self.size -= len(held := self._buffer)
+        self._buffer = bytearray()
+        self.write(held)
+
     def finish(self) -> Spooled:
         """Close the spool; its bytes are now a `Spooled`."""
         if self._file is None:

@@ -1,0 +1,217 @@
+"""Attachments and metadata of resources: what a client reads of them.
+
+Each is a small value with a name, or a number, and a revision that its ETag tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from amonsul.archive import read
+from amonsul.archive.read import StoredAttachment
+from amonsul.dicom.levels import Level, OrthancId
+from amonsul.errors import InexistentItem, UnknownResource
+from amonsul.web.auth import SANDBOX
+from amonsul.web.files import content_disposition, etag, ranged_response
+from amonsul.web.services import Services
+from amonsul.web.values import BINARY_TYPE, DICOM_TYPE, NOT_FOUND, TEXT_TYPE, Headers, Request, Response, empty, json
+
+DICOM = 1
+OPERATIONS = (
+    "compress",
+    "compressed-data",
+    "compressed-md5",
+    "compressed-size",
+    "data",
+    "info",
+    "is-compressed",
+    "md5",
+    "size",
+    "uncompress",
+    "verify-md5",
+)
+
+
+def describe_attachment(stored: StoredAttachment) -> dict[str, object]:
+    """The JSON of an attachment."""
+    return {
+        "CompressedMD5": stored.compressed_md5,
+        "CompressedSize": stored.compressed_size,
+        "ContentType": stored.content_type,
+        "UncompressedMD5": stored.md5,
+        "UncompressedSize": stored.size,
+        "Uuid": stored.uuid,
+    }
+
+
+def list_attachments(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments."""
+    found = read.attachments(services.archive, level, OrthancId(request.params["id"]))
+    return json(found if request.flag("full") else list(found))
+
+
+def list_operations(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}."""
+    stored = _stored(level, services, request)
+    return _unchanged(request, stored) or json(OPERATIONS, _etag(stored))
+
+
+def get_info(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}/info."""
+    stored = _stored(level, services, request)
+    return _unchanged(request, stored) or json(describe_attachment(stored), _etag(stored))
+
+
+def get_size(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}/size."""
+    stored = _stored(level, services, request)
+    return _unchanged(request, stored) or _text(str(stored.size), stored)
+
+
+def get_compressed_size(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}/compressed-size."""
+    stored = _stored(level, services, request)
+    return _unchanged(request, stored) or _text(str(stored.compressed_size), stored)
+
+
+def get_md5(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}/md5."""
+    stored = _stored(level, services, request)
+    return _unchanged(request, stored) or _text_or_nothing(stored.md5, stored)
+
+
+def get_compressed_md5(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}/compressed-md5."""
+    stored = _stored(level, services, request)
+    return _unchanged(request, stored) or _text_or_nothing(stored.compressed_md5, stored)
+
+
+def get_is_compressed(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}/is-compressed."""
+    stored = _stored(level, services, request)
+    return _unchanged(request, stored) or _text("0" if stored.compression == 1 else "1", stored)
+
+
+def get_data(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}/data."""
+    stored = _stored(level, services, request)
+    if (unchanged := _unchanged(request, stored)) is not None:
+        return unchanged
+    headers = _etag(stored) if stored.content_type == DICOM else (*_etag(stored), *SANDBOX)
+    content_type = DICOM_TYPE if stored.content_type == DICOM else BINARY_TYPE
+    return ranged_response(stored, request, content_type, headers, content_disposition(stored.uuid))
+
+
+def get_compressed_data(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}/compressed-data."""
+    stored = _stored(level, services, request)
+    if stored.compression == 1:
+        return get_data(level, services, request)
+    return _unchanged(request, stored) or Response(200, BINARY_TYPE, stored.read_compressed(), _etag(stored))
+
+
+def verify_md5(level: Level, services: Services, request: Request) -> Response:
+    """POST /{level}/{id}/attachments/{name}/verify-md5."""
+    if _stored(level, services, request).verify():
+        return json({}, content_type=b"application/json")
+    return empty(400)
+
+
+def _stored(level: Level, services: Services, request: Request) -> StoredAttachment:
+    try:
+        return read.attachment(services.archive, level, OrthancId(request.params["id"]), request.params["name"])
+    except InexistentItem:
+        raise UnknownResource from None
+
+
+def _etag(stored: StoredAttachment) -> Headers:
+    return (etag(stored.revision, stored.md5),)
+
+
+def _unchanged(request: Request, stored: StoredAttachment) -> Response | None:
+    return not_modified(request, stored.revision, stored.md5)
+
+
+def _text(value: str, stored: StoredAttachment) -> Response:
+    return Response(200, TEXT_TYPE, value.encode(), _etag(stored))
+
+
+def _text_or_nothing(value: str, stored: StoredAttachment) -> Response:
+    return _text(value, stored) if value else empty(404, _etag(stored))
+
+
+def not_modified(request: Request, revision: int, md5: str) -> Response | None:
+    """304 if the client has this revision already (`If-None-Match`, as `"N"` or `"N-md5"`)."""
+    header = request.header(b"if-none-match")
+    if header is None:
+        return None
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")}
+    if tags & {str(revision), f"{revision}-{md5}"}:
+        return empty(304, (etag(revision, md5),))
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------- metadata
+
+
+def list_metadata(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/metadata."""
+    found = read.metadata(services.archive, level, OrthancId(request.params["id"]))
+    if request.flag("expand"):
+        return json({name: entry.text for name, entry in found.items()})
+    if request.flag("numeric"):
+        return json([entry.number for entry in found.values()])
+    return json(list(found))
+
+
+def get_metadata(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/metadata/{name}."""
+    found = read.metadata(services.archive, level, OrthancId(request.params["id"]))
+    name = request.params["name"]
+    entry = found.get(name)
+    if entry is None:
+        number = metadata_number(services, name)
+        entry = next((one for one in found.values() if one.number == number), None)
+    if entry is None:
+        return NOT_FOUND
+    md5 = hashlib.md5(entry.value, usedforsecurity=False).hexdigest()
+    return not_modified(request, entry.revision, md5) or Response(
+        200, TEXT_TYPE, entry.value, (etag(entry.revision, md5),)
+    )
+
+
+CORE_METADATA = {
+    "IndexInSeries": 1,
+    "ReceptionDate": 2,
+    "RemoteAET": 3,
+    "ExpectedNumberOfInstances": 4,
+    "ModifiedFrom": 5,
+    "AnonymizedFrom": 6,
+    "LastUpdate": 7,
+    "Origin": 8,
+    "TransferSyntax": 9,
+    "SopClassUid": 10,
+    "RemoteIP": 11,
+    "CalledAET": 12,
+    "HttpUsername": 13,
+    "PixelDataOffset": 14,
+    "MainDicomTagsSignature": 15,
+    "MainDicomSequences": 16,
+    "PixelDataVR": 17,
+}
+"""Numbers of the metadata that the server writes."""
+
+
+def metadata_number(services: Services, name: str) -> int:
+    """The number of a metadata by its name or number.
+
+    Raises:
+        InexistentItem: there is no such name.
+    """
+    number = CORE_METADATA.get(name) or services.archive.settings.user_metadata.get(name)
+    if number is not None:
+        return number
+    digits = name.removeprefix("-")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
+        raise InexistentItem
+    return int(name)

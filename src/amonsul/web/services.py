@@ -1,0 +1,70 @@
+"""What handlers work with: the archive, what `/system` tells, and the switches that can be turned while running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from amonsul.archive.context import Archive
+from amonsul.dicom.uids import storage_sop_classes, transfer_syntaxes
+from amonsul.web.settings import SystemInformation, WebSettings
+
+V = TypeVar("V")
+
+LOG_CATEGORIES = ("generic", "plugins", "http", "dicom", "sqlite", "jobs", "lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Switch(Generic[V]):
+    """A value that can be read and changed while the server runs, wherever it is kept."""
+
+    get: Callable[[], V]
+    set: Callable[[V], None]
+
+    @classmethod
+    def holding(cls, value: V) -> Switch[V]:
+        """A switch that keeps its value in this process."""
+        held = [value]
+
+        def change(new: V) -> None:
+            held[0] = new
+
+        return cls(lambda: held[0], change)
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """What `/tools` can change.
+
+    Attributes:
+        default_encoding: of data sets that declare none, by the name that the option `DefaultEncoding` uses.
+        log_levels: `default`, `verbose` or `trace` for each category.
+        accepted_transfer_syntaxes: UIDs that the DICOM server accepts.
+        accepted_sop_classes: UIDs that it stores.
+        unknown_sop_class_accepted: whether it stores any other class.
+        metrics_enabled: whether metrics are collected.
+    """
+
+    default_encoding: Switch[str] = field(default_factory=lambda: Switch.holding("Latin1"))
+    log_levels: Mapping[str, Switch[str]] = field(
+        default_factory=lambda: {category: Switch.holding("default") for category in LOG_CATEGORIES}
+    )
+    accepted_transfer_syntaxes: Switch[Sequence[str]] = field(
+        default_factory=lambda: Switch.holding(tuple(sorted(transfer_syntaxes())))
+    )
+    accepted_sop_classes: Callable[[], Sequence[str]] = field(
+        default_factory=lambda: lambda: sorted(storage_sop_classes())
+    )
+    unknown_sop_class_accepted: Switch[bool] = field(default_factory=lambda: Switch.holding(False))
+    metrics_enabled: Switch[bool] = field(default_factory=lambda: Switch.holding(True))
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that a handler may touch besides its request."""
+
+    archive: Archive
+    settings: WebSettings = field(default_factory=WebSettings)
+    information: SystemInformation = field(default_factory=SystemInformation)
+    switches: Switches = field(default_factory=Switches)
