@@ -67,12 +67,16 @@ class BlobStore(Protocol):
         ...
 
     def recover(self, known: Callable[[Sequence[BlobId]], set[BlobId]]) -> int:
-        """At start: publish or discard what earlier runs staged, as `known` finds rows for it; answer how many were discarded.
+        """At start: publish what earlier runs staged and `known` finds a row for, discard the rest; count those.
 
         Looks only at what is staged, never at the whole store, and leaves alone what a living process is staging.
         """
         ...
 
     def scan(self) -> Iterator[tuple[BlobId, int]]:
-        """Every published blob with its size in bytes, for `amonsul fsck`."""
+        """Every published blob with its size in bytes, in order of identifiers, for `amonsul fsck`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the place. Nobody may be using it any more."""
         ...

@@ -371,7 +371,7 @@ def _attachments(tx: Transaction, level: Level, ids: list[int]) -> Mapping[int, 
 def _metadata(
     tx: Transaction, level: Level, rows: Sequence[Row], names: Mapping[int, str]
 ) -> Mapping[int, dict[str, str]]:
-    signatures: dict[int, str] = dict(tx.all("SELECT id, signature FROM signatures"))  # type: ignore[arg-type]
+    signatures: dict[int, str] = dict(tx.all("SELECT id, signature FROM signatures"))
     numbered: dict[int, dict[int, str]] = {}
     for row in rows:
         match level:
