@@ -73,17 +73,13 @@ def open_archive(configuration: Configuration) -> Iterator[Archive]:
     except OSError as error:
         raise configuration.refuse("StorageDirectory", f"{error.filename}: {error.strerror}") from error
     dictionary = settings.dictionary(configuration)
-    database = open_database(where)
-    try:
-        yield Archive(
-            database,
-            FilesystemBlobs(folder, sync=settings.sync_storage(configuration)),
-            settings.main_tags(configuration, dictionary),
-            dictionary,
-            settings.archive_settings(configuration),
-        )
-    finally:
-        database.close()
+    main_tags = settings.main_tags(configuration, dictionary)
+    with ExitStack() as stack:
+        database = open_database(where)
+        stack.callback(database.close)
+        blobs = FilesystemBlobs(folder, sync=settings.sync_storage(configuration))
+        stack.callback(blobs.close)
+        yield Archive(database, blobs, main_tags, dictionary, settings.archive_settings(configuration))
 
 
 def run(configuration: Configuration) -> None:

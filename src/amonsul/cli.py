@@ -169,9 +169,13 @@ def _print_errors() -> None:
 
 
 def _openapi_text() -> str:
-    from amonsul.web.openapi import document_text
+    import json
 
-    return document_text()
+    from amonsul.web.openapi import describe
+    from amonsul.web.routes import routes
+    from amonsul.web.settings import WebSettings
+
+    return json.dumps(describe(routes(WebSettings())), indent=1) + "\n"
 
 
 @app.command(name="check-config")
@@ -342,9 +346,10 @@ def hash_password() -> None:
 @app.command(show=False)
 def docs(folder: Path) -> None:
     """Write the generated pages of the documentation into a folder."""
-    from amonsul.config.writer import markdown
+    from amonsul.documents import pages
 
-    _write(str(folder / "configuration.md"), markdown())
+    for name, text in pages().items():
+        _write(str(folder / name), text)
 
 
 if __name__ == "__main__":
