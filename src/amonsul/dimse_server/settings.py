@@ -45,7 +45,7 @@ class DimseSettings:
         artim_timeout_s: longest wait for an association request and for the close of a connection (PS3.8 §9.1.5).
         max_associations: open at once, answered with A-ASSOCIATE-RJ beyond.
         max_associations_per_address: the same from one IP address.
-        max_silent_connections: open without association; the oldest is closed beyond.
+        max_silent_connections: open without an association; the oldest is closed beyond.
         max_instance_size: bytes of a data set, beyond which the association is aborted.
         max_spooled_in_memory: bytes of unfinished data sets over all associations, beyond which they go to files.
         tls: context for DICOM TLS, None for plain TCP.
@@ -65,7 +65,7 @@ class DimseSettings:
     artim_timeout_s: float = 10.0
     max_associations: int = 100
     max_associations_per_address: int = 16
-    max_silent_connections: int = 1000
+    max_silent_connections: int = 512
     max_instance_size: int = 8 << 30
     max_spooled_in_memory: int = 128 << 20
     tls: ssl.SSLContext | None = None
