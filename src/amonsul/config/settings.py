@@ -115,7 +115,21 @@ def archive_settings(configuration: Configuration) -> ArchiveSettings:
             max_inflated_bytes=configuration.number("Amonsul.MaximumInflatedSizeMB") * _MEGABYTE,
         ),
         storage_access_on_find=StorageAccess(configuration.text("StorageAccessOnFind")),
+        user_metadata=_numbers(configuration, "UserMetadata"),
+        user_content_types=_numbers(configuration, "UserContentType"),
     )
+
+
+def _numbers(configuration: Configuration, option: str) -> Mapping[str, int]:
+    """Names with their numbers; a number may come with a MIME type."""
+    numbers: dict[str, int] = {}
+    for name, value in configuration.table(option).items():
+        number = value[0] if isinstance(value, list) else value
+        assert isinstance(number, int)
+        if number in numbers.values():
+            raise configuration.refuse(f"{option}.{name}", f"{number} is the number of another name, too")
+        numbers[name] = number
+    return numbers
 
 
 def modalities(configuration: Configuration) -> Mapping[str, Modality]:

@@ -215,6 +215,7 @@ HTTP: Final = Area(
             _MEGABYTES,
             4096,
             "Megabytes of the largest file taken from an uploaded ZIP archive.",
+            served=False,
         ),
         Option("OrthancExplorerEnabled", FLAG, True, "Serve the pages for people.", served=False),
         Option("WebDavEnabled", FLAG, True, "Serve the stored files as a WebDAV folder.", served=False),
@@ -570,14 +571,19 @@ STORE: Final = Area(
             },
         ),
         Option("CaseSensitivePN", FLAG, False, "Tell upper from lower case in searches for person names."),
-        Option("LimitFindResults", NUMBER, 0, "Most patients, studies or series that a search gives; 0 for no limit."),
-        Option("LimitFindInstances", NUMBER, 0, "Most instances that a search gives; 0 for no limit."),
+        Option(
+            "LimitFindResults",
+            NUMBER,
+            0,
+            "Most patients, studies or series that a search gives; 0 for no limit.",
+            served=False,
+        ),
+        Option("LimitFindInstances", NUMBER, 0, "Most instances that a search gives; 0 for no limit.", served=False),
         Option(
             "StorageAccessOnFind",
             one_of(("Always", "Never", "Answers")),
             "Always",
-            "Whether searches may open the stored files. This server answers them from its index in every case.",
-            served=False,
+            "Whether searches may look at tags that are not main tags: in their conditions and their answers (Always), in their answers only (Answers), or not at all (Never). The stored headers answer them, no file is opened.",
         ),
         Option("QueryRetrieveSize", NUMBER, 100, "Queries to modalities that are remembered.", served=False),
         Option(
@@ -596,7 +602,6 @@ STORE: Final = Area(
             Named(Number(1024, 65535)),
             {},
             "Names for metadata of your own, numbers from 1024.",
-            served=False,
             example={"Sample": 1024},
         ),
         Option(
@@ -604,7 +609,6 @@ STORE: Final = Area(
             Named(Either((Number(1024, 65535), Row((Number(1024, 65535), TEXT), 2)))),
             {},
             "Names for attachments of your own, numbers from 1024, with a MIME type if wanted.",
-            served=False,
             example={"sample": 1024, "report": [1025, "application/pdf"]},
         ),
         Option("MediaArchiveSize", NUMBER, 1, "Media archives kept for download.", served=False),
@@ -640,7 +644,7 @@ JOBS: Final = Area(
 DICTIONARY: Final = Area(
     "Dictionary and text",
     (
-        Option("LoadPrivateDictionary", FLAG, True, "Know the common private tags by name."),
+        Option("LoadPrivateDictionary", FLAG, True, "Know the common private tags by name.", served=False),
         Option(
             "Dictionary",
             Named(_DICTIONARY_ENTRY, _HEX_TAG, "a tag such as 0014,1020"),
@@ -659,7 +663,13 @@ DICTIONARY: Final = Area(
             served=False,
             example=["private.dic"],
         ),
-        Option("DefaultPrivateCreator", TEXT, "", "Private creator taken for private tags that are given without one."),
+        Option(
+            "DefaultPrivateCreator",
+            TEXT,
+            "",
+            "Private creator taken for private tags that are given without one.",
+            served=False,
+        ),
         Option("Locale", TEXT, None, "Locale of the server; its texts do not depend on it.", served=False, example="C"),
     ),
 )

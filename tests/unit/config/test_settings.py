@@ -60,7 +60,7 @@ def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path
         "MallocArenaMax",
         "DicomThreadsCount",
     }
-    asked |= {"Name"}
+    asked |= {"Name", "CaseSensitivePN"}
     served = {path for path, option in OPTIONS.items() if option.served}
     assert asked - served == set(), "asked for, but marked as not served"
     assert served - asked == set(), "marked as served, but nobody asks for it"
