@@ -8,6 +8,9 @@ fold to themselves). Sizes and numbers of what is below are kept on the row by e
 `statistics` has one row; its counters number the changes and the exports, so that they are committed in order.
 Times are `YYYYMMDDTHHMMSS`, UTC.
 
+A job is a row of `jobs`; its arguments are apart, so that a checkpoint does not write them again. `job_workers` has a
+row for each process that runs jobs, `job_outputs` names the blobs that jobs made; see `jobs.engine`.
+
 A change here goes together with a step in `migrations`.
 """
 
@@ -225,7 +228,61 @@ CREATE TABLE statistics (
     last_change {integer} NOT NULL DEFAULT 0,
     last_export {integer} NOT NULL DEFAULT 0
 );
-INSERT INTO statistics (id) VALUES (1)
+INSERT INTO statistics (id) VALUES (1);
+
+CREATE TABLE jobs (
+    id {row_id},
+    job_id {text} NOT NULL UNIQUE,
+    kind {text} NOT NULL,
+    version {integer} NOT NULL,
+    priority {integer} NOT NULL,
+    user_data TEXT,
+    state {text} NOT NULL,
+    wish {text} NOT NULL DEFAULT '',
+    done {integer} NOT NULL DEFAULT 0,
+    total {integer} NOT NULL DEFAULT 0,
+    checkpoint TEXT,
+    content TEXT NOT NULL,
+    error_code {integer} NOT NULL DEFAULT 0,
+    error_message TEXT NOT NULL DEFAULT '',
+    error_details TEXT NOT NULL DEFAULT '',
+    error_payload TEXT,
+    created_at {text} NOT NULL,
+    completed_at {text},
+    ended {integer},
+    runtime_ms {integer} NOT NULL DEFAULT 0,
+    attempt {integer} NOT NULL DEFAULT 0,
+    max_attempts {integer} NOT NULL DEFAULT 1,
+    retry_after_ms {integer} NOT NULL DEFAULT 0,
+    takeovers {integer} NOT NULL DEFAULT 0,
+    submitter {text} NOT NULL,
+    owner {text},
+    fence {integer} NOT NULL DEFAULT 0
+);
+CREATE INDEX jobs_by_state ON jobs (state, priority DESC, id);
+CREATE INDEX jobs_by_ended ON jobs (ended);
+
+CREATE TABLE job_arguments (
+    job_row {plain_row_id},
+    arguments TEXT NOT NULL
+);
+
+CREATE TABLE job_outputs (
+    job_row {integer} NOT NULL,
+    name {text} NOT NULL,
+    uuid {text} NOT NULL UNIQUE,
+    size {integer} NOT NULL,
+    media_type {text} NOT NULL,
+    filename TEXT NOT NULL,
+    sequence {integer} NOT NULL,
+    PRIMARY KEY (job_row, name)
+){clustered};
+
+CREATE TABLE job_workers (
+    worker {text} PRIMARY KEY,
+    place {text} NOT NULL,
+    beat {integer} NOT NULL
+){clustered}
 """
 
 

@@ -1,0 +1,132 @@
+"""The part of a search that looks at candidates one by one, and values of any attribute for resources.
+
+An attribute is sought among the main tags of the resource and its ancestors, then among what the index counts, then in
+the stored header of the resource's first instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from amonsul.database import headers
+from amonsul.database.engine import Transaction
+from amonsul.database.resources import Content, Resource, by_rows
+from amonsul.database.search import COMPUTED, MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY, Search, candidates
+from amonsul.dicom.elements import DataSet, Element, Tag
+from amonsul.dicom.header import Header, decode_header
+from amonsul.dicom.json_tags import text_of
+from amonsul.dicom.levels import Level
+from amonsul.dicom.matching import matches
+
+INSTANCE_AVAILABILITY = 0x00080056
+
+
+def values_in(resource: Resource) -> dict[Tag, str]:
+    """Main tags of a resource fetched with PARENT_TAGS, its ancestors' and what is counted for it."""
+    values = {
+        **resource.patient_main_tags,
+        **resource.study_main_tags,
+        **resource.series_main_tags,
+        **resource.main_tags,
+    }
+    for tag, value in counted(resource):
+        values[Tag(tag)] = value
+    return values
+
+
+def counted(resource: Resource) -> Iterator[tuple[int, str]]:
+    """The computed attributes of a resource."""
+    yield INSTANCE_AVAILABILITY, "ONLINE"
+    for tag, (level, column) in COMPUTED.items():
+        if level is not resource.level:
+            continue
+        if tag == MODALITIES_IN_STUDY:
+            yield tag, "\\".join(resource.modalities)
+        elif tag == SOP_CLASSES_IN_STUDY:
+            yield tag, "\\".join(resource.sop_classes)
+        else:
+            yield tag, str(getattr(resource, column))
+
+
+class HeaderLookup:
+    """Headers of the first instances of some resources of one level, fetched together when first needed."""
+
+    def __init__(self, tx: Transaction, level: Level, rows: Sequence[int]) -> None:
+        self._tx = tx
+        self._level = level
+        self._rows = rows
+        self._packed: Mapping[int, bytes] | None = None
+        self._last: tuple[int, Header | None] = (0, None)
+
+    def header(self, row: int) -> Header | None:
+        """The header for a resource."""
+        if self._packed is None:
+            self._packed = headers.first_below(self._tx, self._level, self._rows)
+        if self._last[0] != row:
+            packed = self._packed.get(row)
+            self._last = (row, None if packed is None else decode_header(packed))
+        return self._last[1]
+
+    def element(self, row: int, tag: Tag) -> Element | None:
+        """One attribute of it; group 0002 is in the meta header."""
+        header = self.header(row)
+        if header is None:
+            return None
+        source: DataSet = header.file_meta if tag >> 16 == 2 else header.data_set
+        return source.get(tag)
+
+
+def is_indexed(tag: Tag, main_levels: Mapping[Tag, Level], signatures: Mapping[int, str], resource: Resource) -> bool:
+    """Whether the absence of a tag among the main tags of a resource tells that the data set lacks it."""
+    level = main_levels.get(tag)
+    if level is None:
+        return False
+    if level is not resource.level:
+        return level < resource.level  # ancestors are taken at their word
+    return f"{tag >> 16:04x},{tag & 0xFFFF:04x}" in signatures.get(resource.signature_row, "")
+
+
+def matching(
+    tx: Transaction,
+    search: Search,
+    main_levels: Mapping[Tag, Level],
+    metadata_numbers: Mapping[str, int],
+    metadata_names: Mapping[int, str],
+) -> Iterator[Resource]:
+    """The answers of a search in order, without its page; fetched with PARENT_TAGS."""
+    content = Content.PARENT_TAGS
+    if search.residual_metadata:
+        content |= Content.METADATA
+    signatures: dict[int, str] = dict(tx.all("SELECT id, signature FROM signatures"))
+    for rows in candidates(tx, search, main_levels, metadata_numbers):
+        lookup = HeaderLookup(tx, search.query.level, rows)
+        for resource in by_rows(tx, search.query.level, rows, content, metadata_names):
+            if _satisfies(resource, search, main_levels, signatures, lookup):
+                yield resource
+
+
+def _satisfies(
+    resource: Resource,
+    search: Search,
+    main_levels: Mapping[Tag, Level],
+    signatures: Mapping[int, str],
+    lookup: HeaderLookup,
+) -> bool:
+    for wanted in search.residual_metadata:
+        value = resource.metadata.get(wanted.name)
+        if value is None or not matches(wanted.match, value, wanted.case_sensitive):
+            return False
+    if not search.residual:
+        return True
+    values = values_in(resource)
+    for constraint in search.residual:
+        text = values.get(constraint.tag)
+        if text is None and not is_indexed(constraint.tag, main_levels, signatures, resource):
+            element = lookup.element(resource.row, constraint.tag)
+            text = None if element is None else text_of(element)
+        if text is None:
+            if constraint.mandatory:
+                return False
+        elif not matches(constraint.match, text, constraint.case_sensitive):
+            return False
+    return True

@@ -1,0 +1,531 @@
+"""The one translation of a `Query` to SQL.
+
+Constraints on attributes with a column, on labels, ancestors and user-defined metadata become conditions. The rest
+(attributes that are only in the JSON of main tags or in the headers, exact case on folded columns, core metadata) is
+left to `residual`, which looks at the candidates one by one.
+
+Which way to go is decided by asking, not by guessing: for each condition that an index serves, the most selective kind
+first, a bounded number of rows is fetched from the index alone. If all of them came, they are where the search starts
+from; if there are more for every condition, the rows are walked in the order of the answer, which fills a page soon.
+So a search costs about the same in a small and in a large index, and does not depend on statistics of the database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, assert_never
+
+from amonsul.database.columns import COLUMNS, Column, fold
+from amonsul.database.dialects import Dialect
+from amonsul.database.encoding import json_key
+from amonsul.database.engine import SqlValue, Transaction
+from amonsul.database.metadata import CORE_NAMES
+from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES
+from amonsul.dicom.elements import Tag
+from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.matching import ListOf, Range, SingleValue, Universal, WildCard, normalize
+from amonsul.dicom.query import (
+    Cast,
+    Constraint,
+    Direction,
+    LabelsConstraint,
+    MetadataConstraint,
+    OrderKey,
+    Query,
+)
+
+MODALITIES_IN_STUDY: Final = 0x00080061
+SOP_CLASSES_IN_STUDY: Final = 0x00080062
+COMPUTED: Final[Mapping[int, tuple[Level, str]]] = {
+    MODALITIES_IN_STUDY: (Level.STUDY, "modalities_in_study"),
+    SOP_CLASSES_IN_STUDY: (Level.STUDY, "sop_classes_in_study"),
+    0x00201200: (Level.PATIENT, "number_of_studies"),
+    0x00201202: (Level.PATIENT, "number_of_series"),
+    0x00201204: (Level.PATIENT, "number_of_instances"),
+    0x00201206: (Level.STUDY, "number_of_series"),
+    0x00201208: (Level.STUDY, "number_of_instances"),
+    0x00201209: (Level.SERIES, "number_of_instances"),
+}
+"""Attributes that the index counts: their level and column (PS3.4 §C.3.4)."""
+
+_START = 2000
+"""Rows of a condition from which a search may start."""
+_CHUNK = 512
+_LISTS = frozenset({MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY})
+_TEXT_RUN = re.compile(r"[^*?]{3}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """One condition on one table.
+
+    Attributes:
+        level: of the table.
+        sql: on columns written `{t}.column`; `{u}` before a column keeps it from an index.
+        params: of the condition.
+        rank: of how far an index narrows it, lowest first; None if none does.
+        start: a statement that gives the rows by another way than the table itself.
+    """
+
+    level: Level
+    sql: str
+    params: Mapping[str, SqlValue]
+    rank: int | None = None
+    start: str | None = None
+
+
+@dataclass(slots=True)
+class Search:
+    """A query, taken apart.
+
+    Attributes:
+        query: what was asked.
+        residual: constraints that the conditions do not decide.
+        residual_metadata: likewise.
+        nothing: it is clear beforehand that nothing matches.
+    """
+
+    query: Query
+    residual: list[Constraint] = field(default_factory=list)
+    residual_metadata: list[MetadataConstraint] = field(default_factory=list)
+    nothing: bool = False
+    _conditions: list[_Condition] = field(default_factory=list)
+    _count: int = 0
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the conditions decide alone."""
+        return not self.residual and not self.residual_metadata
+
+    def name(self) -> str:
+        """A new name of a parameter."""
+        self._count += 1
+        return f"p{self._count}"
+
+    def require(self, condition: _Condition) -> None:
+        """Add a condition."""
+        self._conditions.append(condition)
+
+    @property
+    def conditions(self) -> list[_Condition]:
+        """All of them."""
+        return self._conditions
+
+
+def prepare(
+    query: Query,
+    dialect: Dialect,
+    main_levels: Mapping[Tag, Level],
+    metadata_numbers: Mapping[str, int],
+    *,
+    headers: bool,
+) -> Search:
+    """Take a query apart.
+
+    Args:
+        query: what is asked.
+        dialect: of the database.
+        main_levels: the level of each main tag.
+        metadata_numbers: of the names in use.
+        headers: whether attributes may be looked up in the stored headers.
+    """
+    search = Search(query)
+    for constraint in query.constraints:
+        _attribute(search, constraint, dialect, main_levels, headers=headers)
+    _labels(search, dialect)
+    for level, orthanc_id in query.parents.items():
+        if level > query.level:
+            search.nothing = True
+        name = search.name()
+        search.require(_Condition(level, f"{{t}}.orthanc_id = :{name}", {name: orthanc_id}, rank=0))
+    for wanted in query.metadata:
+        _metadata(search, wanted, metadata_numbers)
+    return search
+
+
+def _attribute(
+    search: Search, constraint: Constraint, dialect: Dialect, main_levels: Mapping[Tag, Level], *, headers: bool
+) -> None:
+    tag, match = constraint.tag, constraint.match
+    if isinstance(match, Universal):
+        return
+    column = COLUMNS.get(tag)
+    if column is not None and column.level <= search.query.level:
+        search.require(_on_column(search, column, constraint, dialect))
+        if constraint.case_sensitive and not column.is_exact and not isinstance(match, Range):
+            search.residual.append(constraint)
+        return
+    if tag in _LISTS:
+        _on_list(search, constraint, dialect)
+        return
+    if tag not in COMPUTED:
+        level = main_levels.get(tag)
+        if (level is None and not headers) or (level is not None and level > search.query.level):
+            # An attribute of a lower level has no one value here.
+            search.nothing = search.nothing or constraint.mandatory
+            return
+    search.residual.append(constraint)
+
+
+def _on_column(search: Search, column: Column, constraint: Constraint, dialect: Dialect) -> _Condition:
+    match = constraint.match
+    expression = f"{{u}}{{t}}.{column.name}"
+    rank = _rank(column) if column.is_indexed else None
+    start = None
+    name = search.name()
+    params: dict[str, SqlValue]
+    match match:
+        case SingleValue(value):
+            sql, params = f"{expression} = :{name}", {name: fold(column, value)}
+        case ListOf(values):
+            sql = dialect.is_text_in(expression, name)
+            params = {name: dialect.texts(fold(column, value) for value in values)}
+        case Range(low, high):
+            high_name = search.name()
+            bounds = []
+            params = {}
+            if low is not None:
+                bounds.append(f"{expression} >= :{name}")
+                params[name] = fold(column, low)
+            if high is not None:
+                bounds.append(f"{expression} <= :{high_name}")
+                params[high_name] = fold(column, high)
+            sql = " AND ".join(bounds) or f"{expression} IS NOT NULL"
+        case WildCard(pattern):
+            sql, params, rank, start = _wild_card(search, column, pattern, rank, dialect)
+        case Universal():
+            raise AssertionError("decided before")
+        case _:
+            assert_never(match)
+    if not constraint.mandatory:
+        return _Condition(column.level, f"({expression} IS NULL OR ({sql}))", params)
+    return _Condition(column.level, sql, params, rank, start)
+
+
+def _wild_card(
+    search: Search, column: Column, pattern: str, rank: int | None, dialect: Dialect
+) -> tuple[str, dict[str, SqlValue], int | None, str | None]:
+    """Condition, parameters, rank and start of a pattern."""
+    pattern = fold(column, pattern)
+    expression = f"{{u}}{{t}}.{column.name}"
+    name = search.name()
+    sql = dialect.wild_card(expression, name)
+    params: dict[str, SqlValue] = {name: dialect.wild_card_pattern(pattern)}
+    prefix = re.split(r"[*?]", pattern, maxsplit=1)[0]
+    if rank is not None and prefix:
+        low, high = search.name(), search.name()
+        sql = f"{expression} >= :{low} AND {expression} < :{high} AND {sql}"
+        params |= {low: prefix, high: prefix[:-1] + _next_character(prefix[-1])}
+        return sql, params, rank, None
+    if column.is_text_indexed and _TEXT_RUN.search(pattern):
+        if dialect.name != "sqlite":
+            return sql, params, rank, None
+        table = TABLES[column.level]
+        start = f"SELECT rowid FROM {table}_text WHERE {dialect.wild_card(column.name, name)}"
+        return sql, params, rank, start
+    return sql, params, None, None
+
+
+def _next_character(character: str) -> str:
+    following = ord(character) + 1
+    return chr(0xE000 if 0xD800 <= following < 0xE000 else min(following, 0x10FFFF))
+
+
+def _rank(column: Column) -> int:
+    if column.name.endswith("_uid"):
+        return 1
+    if column.name in ("patient_id", "accession_number"):
+        return 2
+    return 6 if column.name in ("modality", "study_id") else 5 if column.name.endswith("_date") else 4
+
+
+def _on_list(search: Search, constraint: Constraint, dialect: Dialect) -> None:
+    """ModalitiesInStudy or SOPClassesInStudy: the column holds all values between backslashes."""
+    _, column = COMPUTED[constraint.tag]
+    match = constraint.match
+    fold_case = not constraint.case_sensitive
+    match match:
+        case SingleValue(value):
+            patterns = [_literal(value)]
+        case ListOf(values):
+            patterns = [_literal(value) for value in values]
+        case WildCard(pattern):
+            patterns = [pattern]
+            search.residual.append(constraint)
+        case _:
+            search.residual.append(constraint)
+            return
+    alternatives = []
+    params: dict[str, SqlValue] = {}
+    for pattern in patterns:
+        name = search.name()
+        alternatives.append(dialect.wild_card(f"{{t}}.{column}", name))
+        params[name] = dialect.wild_card_pattern(f"*\\{normalize(pattern) if fold_case else pattern}\\*")
+    sql = "(" + " OR ".join(alternatives) + ")"
+    if not constraint.mandatory:
+        sql = f"({{t}}.{column} = '' OR {sql})"
+    if search.query.level is Level.PATIENT:
+        inner = sql.replace("{t}", "x")
+        sql = f"EXISTS (SELECT 1 FROM studies x WHERE x.patient_row = {{t}}.id AND {inner})"
+        search.require(_Condition(Level.PATIENT, sql, params))
+    else:
+        search.require(_Condition(Level.STUDY, sql, params))
+
+
+def _literal(value: str) -> str:
+    """A value as a pattern; its own stars and question marks cannot be told apart, so one character stands for them."""
+    return value.replace("*", "?")
+
+
+def _labels(search: Search, dialect: Dialect) -> None:
+    query = search.query
+    level = query.level
+    of_row = f"level = {int(level)} AND resource_row = {{t}}.id"
+    if query.labels_constraint is LabelsConstraint.NONE:
+        if not query.labels:
+            return
+        name = search.name()
+        condition = dialect.is_text_in("label", name)
+        search.require(
+            _Condition(
+                level,
+                f"NOT EXISTS (SELECT 1 FROM labels WHERE {of_row} AND {condition})",
+                {name: dialect.texts(sorted(query.labels))},
+            )
+        )
+    elif query.labels_constraint is LabelsConstraint.ANY and query.labels:
+        name = search.name()
+        condition = dialect.is_text_in("label", name)
+        search.require(
+            _Condition(
+                level,
+                f"EXISTS (SELECT 1 FROM labels WHERE {of_row} AND {condition})",
+                {name: dialect.texts(sorted(query.labels))},
+                rank=3,
+                start=f"SELECT DISTINCT resource_row FROM labels WHERE {condition} AND level = {int(level)}",
+            )
+        )
+    else:
+        for label in sorted(query.labels):
+            name = search.name()
+            search.require(
+                _Condition(
+                    level,
+                    f"EXISTS (SELECT 1 FROM labels WHERE {of_row} AND label = :{name})",
+                    {name: label},
+                    rank=3,
+                    start=f"SELECT resource_row FROM labels WHERE label = :{name} AND level = {int(level)}",
+                )
+            )
+
+
+def _metadata(search: Search, wanted: MetadataConstraint, numbers: Mapping[str, int]) -> None:
+    number = numbers.get(wanted.name)
+    if number is None or isinstance(wanted.match, Universal):
+        search.nothing = search.nothing or number is None
+        return
+    level = int(search.query.level)
+    search.residual_metadata.append(wanted)
+    if number in CORE_NAMES and number not in (5, 6):
+        return
+    of_level = f"level = {level} AND number = {number}"
+    search.require(
+        _Condition(
+            search.query.level,
+            f"EXISTS (SELECT 1 FROM metadata WHERE {of_level} AND resource_row = {{t}}.id)",
+            {},
+            rank=3,
+            start=f"SELECT resource_row FROM metadata WHERE {of_level}",
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """FROM, WHERE and parameters of a search that has found its way."""
+
+    tables: str
+    where: str
+    params: Mapping[str, SqlValue]
+
+
+def _find_way(tx: Transaction, search: Search, order: list[tuple[Level, str]]) -> _Statement:
+    """Decide where to start, by asking."""
+    dialect = tx.dialect
+    starts = sorted(
+        (condition for condition in search.conditions if condition.rank is not None), key=lambda c: c.rank or 0
+    )
+    driver: tuple[Level, list[int]] | None = None
+    for condition in starts:
+        if condition.start is not None:
+            sql = condition.start
+        else:
+            alias = ALIASES[condition.level]
+            where = condition.sql.replace("{u}", "").replace("{t}", alias)
+            sql = f"SELECT {alias}.id FROM {TABLES[condition.level]} {alias} WHERE {where}"
+        rows = tx.all(f"{sql} LIMIT {_START + 1}", **condition.params)
+        if len(rows) <= _START:
+            driver = (condition.level, [row[0] for row in rows])
+            break
+    level = search.query.level
+    levels = [condition.level for condition in search.conditions] + [key[0] for key in order] + [level]
+    params: dict[str, SqlValue] = {}
+    conditions = []
+    for condition in search.conditions:
+        alias = ALIASES[condition.level]
+        sql = re.sub(r"\{u\}\{t\}\.(\w+)", lambda m, a=alias: dialect.unindexed(f"{a}.{m[1]}"), condition.sql)  # type: ignore[misc]
+        conditions.append(f"({sql.replace('{t}', alias)})")
+        params |= condition.params
+    top = min(levels)
+    if driver is None:
+        tables = f"{TABLES[level]} {ALIASES[level]}"
+        for step in range(level - 1, top - 1, -1):
+            tables += f" JOIN {TABLES[step]} {ALIASES[step]} ON {_on(step + 1)}"
+    else:
+        first, rows_of_driver = driver
+        tables = f"{TABLES[first]} {ALIASES[first]}"
+        for step in range(first + 1, level + 1):
+            tables += f" {dialect.ordered_join} {TABLES[step]} {ALIASES[step]} ON {_on(step)}"
+        for step in range(first - 1, top - 1, -1):
+            tables += f" {dialect.ordered_join} {TABLES[step]} {ALIASES[step]} ON {_on(step + 1)}"
+        conditions.append(dialect.is_number_in(f"{ALIASES[first]}.id", "rows"))
+        params["rows"] = dialect.numbers(rows_of_driver)
+    return _Statement(tables, " AND ".join(conditions), params)
+
+
+def _on(step: int) -> str:
+    return f"{ALIASES[step]}.{PARENT_COLUMNS[step]} = {ALIASES[step - 1]}.id"
+
+
+def count(tx: Transaction, search: Search) -> int:
+    """How many resources satisfy the conditions of a search that is decided by them."""
+    if search.nothing:
+        return 0
+    level = search.query.level
+    if not search.conditions:
+        row = tx.one(f"SELECT {TABLES[level]} FROM statistics")
+    else:
+        way = _find_way(tx, search, [])
+        row = tx.one(f"SELECT COUNT(*) FROM {way.tables} WHERE {way.where}", **way.params)
+    assert row is not None
+    return int(row[0])
+
+
+def page(
+    tx: Transaction, search: Search, main_levels: Mapping[Tag, Level], metadata_numbers: Mapping[str, int]
+) -> list[tuple[int, OrthancId]]:
+    """Rows and identifiers of the page of a search that is decided by its conditions."""
+    query = search.query
+    if search.nothing:
+        return []
+    order = _order(query, tx.dialect, main_levels, metadata_numbers)
+    way = _find_way(tx, search, order)
+    alias = ALIASES[query.level]
+    keys = ", ".join([*(key for _, key in order), f"{alias}.id"])
+    where = f"WHERE {way.where} " if way.where else ""
+    rows = tx.all(
+        f"SELECT {alias}.id, {alias}.orthanc_id FROM {way.tables} {where}ORDER BY {keys} LIMIT :limit OFFSET :since",
+        limit=query.limit or (1 << 62),
+        since=query.since,
+        **way.params,
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def candidates(
+    tx: Transaction, search: Search, main_levels: Mapping[Tag, Level], metadata_numbers: Mapping[str, int]
+) -> Iterator[list[int]]:
+    """Rows that satisfy the conditions, in the order of the answer, a chunk at a time."""
+    query = search.query
+    if search.nothing:
+        return
+    order = _order(query, tx.dialect, main_levels, metadata_numbers)
+    way = _find_way(tx, search, order)
+    alias = ALIASES[query.level]
+    if order:
+        keys = ", ".join([*(key for _, key in order), f"{alias}.id"])
+        where = f"WHERE {way.where} " if way.where else ""
+        rows = tx.all(f"SELECT {alias}.id FROM {way.tables} {where}ORDER BY {keys}", **way.params)
+        for at in range(0, len(rows), _CHUNK):
+            yield [row[0] for row in rows[at : at + _CHUNK]]
+        return
+    after = 0
+    where = f"{way.where} AND " if way.where else ""
+    while True:
+        rows = tx.all(
+            f"SELECT {alias}.id FROM {way.tables} WHERE {where}{alias}.id > :after ORDER BY {alias}.id LIMIT {_CHUNK}",
+            after=after,
+            **way.params,
+        )
+        if rows:
+            yield [row[0] for row in rows]
+            after = rows[-1][0]
+        if len(rows) < _CHUNK:
+            return
+
+
+def _order(
+    query: Query, dialect: Dialect, main_levels: Mapping[Tag, Level], metadata_numbers: Mapping[str, int]
+) -> list[tuple[Level, str]]:
+    """Keys of ORDER BY and the level whose table each needs; attributes that the index does not have play no part."""
+    order = []
+    for key in query.order_by:
+        found = (
+            _metadata_key(query.level, key, dialect, metadata_numbers)
+            if isinstance(key.key, str)
+            else _tag_key(query.level, key.key, dialect, main_levels)
+        )
+        if found is None:
+            continue
+        level, expression, is_text = found
+        match key.cast:
+            case Cast.INTEGER if is_text:
+                expression = dialect.as_integer(expression)
+            case Cast.REAL if is_text:
+                expression = dialect.as_real(expression)
+            case _:
+                pass
+        descends = key.direction is Direction.DESCENDING
+        order.append((level, f"{expression} {'DESC' if descends else 'ASC'} NULLS LAST"))
+    return order
+
+
+def _tag_key(at: Level, tag: Tag, dialect: Dialect, main_levels: Mapping[Tag, Level]) -> tuple[Level, str, bool] | None:
+    computed = COMPUTED.get(tag)
+    if computed is not None:
+        level, column_name = computed
+        return (level, f"{ALIASES[level]}.{column_name}", tag in _LISTS) if level <= at else None
+    found = main_levels.get(tag)
+    if found is None or found > at:
+        return None
+    alias = ALIASES[found]
+    column = COLUMNS.get(tag)
+    if column is not None and column.is_exact:
+        return found, f"{alias}.{column.name}", True
+    return found, dialect.json_text(f"{alias}.tags", json_key(tag)), True
+
+
+def _metadata_key(
+    level: Level, key: OrderKey, dialect: Dialect, numbers: Mapping[str, int]
+) -> tuple[Level, str, bool] | None:
+    number = numbers.get(str(key.key))
+    if number is None:
+        return None
+    alias = ALIASES[level]
+    if level is Level.INSTANCE:
+        column = {1: "index_in_series", 9: "transfer_syntax_uid", 10: "sop_class_uid"}.get(number)
+        if column is not None:
+            return level, f"{alias}.{column}", number != 1
+        if number in CORE_NAMES:
+            return level, dialect.json_text(f"{alias}.metadata", str(number)), True
+    elif number == 7:
+        return level, f"{alias}.last_update", True
+    elif level is Level.SERIES and number in (3, 4):
+        return level, f"{alias}.{'remote_aet' if number == 3 else 'expected_number_of_instances'}", number == 3
+    value = (
+        f"(SELECT {dialect.printable('value')} FROM metadata WHERE level = {int(level)} "
+        f"AND resource_row = {alias}.id AND number = {number})"
+    )
+    return level, value, True
