@@ -46,7 +46,7 @@ class Addition(NamedTuple):
 class Dictionary:
     """An immutable dictionary; see `STANDARD`."""
 
-    __slots__ = ("_by_keyword", "_creators", "_parent", "_private", "_public")
+    __slots__ = ("_by_keyword", "_creators", "_parent", "_private", "_public", "names")
 
     def __init__(self, parent: Dictionary | None = None, additions: Iterable[Addition] = ()) -> None:
         self._parent = parent
@@ -54,6 +54,8 @@ class Dictionary:
         self._by_keyword: dict[str, Tag] = {}
         self._private: dict[str, dict[int, Entry]] = {}
         self._creators: dict[str, Mapping[int, Entry]] = {}
+        self.names: dict[int, str] = {}
+        """Keywords of public attributes that were asked for, by tag: for loops that cannot afford a call."""
         for tag, creator, entry in additions:
             if creator:
                 self._private.setdefault(creator, {})[tag & 0xFFFF00FF] = entry
@@ -92,7 +94,11 @@ class Dictionary:
     def keyword(self, tag: int, private_creator: str | None = None) -> str:
         """Name in the REST API, `Unknown Tag & Data` if there is none."""
         found = self.entry(tag, private_creator)
-        return found.keyword if found is not None else UNKNOWN_NAME
+        if found is None:
+            return UNKNOWN_NAME
+        if not private_creator:
+            self.names[tag] = found.keyword
+        return found.keyword
 
     def vr(self, tag: int, private_creator: str | None = None) -> str:
         """VR for an implicit transfer syntax, `UN` if unknown; where the table allows two, the first."""

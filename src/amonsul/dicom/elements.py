@@ -8,7 +8,7 @@ their place in it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, NewType, TypeAlias
+from typing import NamedTuple, NewType, TypeAlias, cast
 
 Tag = NewType("Tag", int)
 """A tag as `group << 16 | element` (PS3.5 §7.1)."""
@@ -53,3 +53,14 @@ class Element(NamedTuple):
 
 
 DataSet: TypeAlias = Mapping[Tag, Element]
+
+
+def items_of(element: Element) -> list[DataSet]:
+    """The items of a sequence; none for other elements, and for a sequence too long to be kept."""
+    # The VR says what a list holds, here and below; looking at each member would cost more than the rest.
+    return cast("list[DataSet]", element.value) if element.vr == "SQ" and isinstance(element.value, list) else []
+
+
+def numbers_of(element: Element) -> list[int | float]:
+    """The values of a number; none for other elements, and for a list too long to be kept."""
+    return cast("list[int | float]", element.value) if element.vr != "SQ" and isinstance(element.value, list) else []

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
-from amonsul.dicom.elements import DataSet
+from amonsul.dicom.charsets import REPLACEMENT
+from amonsul.dicom.elements import DataSet, Tag
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.errors import MissingIdentifier
+
+PATIENT_ID = Tag(0x00100020)
+STUDY_INSTANCE_UID = Tag(0x0020000D)
+SERIES_INSTANCE_UID = Tag(0x0020000E)
+SOP_INSTANCE_UID = Tag(0x00080018)
+
+IDENTIFIER_TAGS = {
+    Level.PATIENT: PATIENT_ID,
+    Level.STUDY: STUDY_INSTANCE_UID,
+    Level.SERIES: SERIES_INSTANCE_UID,
+    Level.INSTANCE: SOP_INSTANCE_UID,
+}
+"""The unique key of each level (PS3.4 §C.6.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +35,11 @@ class Identifiers:
 
     def at(self, level: Level) -> OrthancId:
         """Public identifier of the resource at a level: SHA-1 of the identifiers down to it, joined by bars."""
-        raise NotImplementedError
+        parts = (self.patient_id, self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid)
+        # Bytes that no character set could make sense of do not count.
+        text = "|".join(parts[: level + 1]).replace(REPLACEMENT, "")
+        digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        return OrthancId("-".join((digest[:8], digest[8:16], digest[16:24], digest[24:32], digest[32:])))
 
 
 def identifiers_of(data_set: DataSet) -> Identifiers:
@@ -28,4 +48,21 @@ def identifiers_of(data_set: DataSet) -> Identifiers:
     Raises:
         MissingIdentifier: a UID is absent or empty.
     """
-    raise NotImplementedError
+    return Identifiers(
+        _text(data_set, PATIENT_ID),
+        _uid(data_set, STUDY_INSTANCE_UID, "StudyInstanceUID"),
+        _uid(data_set, SERIES_INSTANCE_UID, "SeriesInstanceUID"),
+        _uid(data_set, SOP_INSTANCE_UID, "SOPInstanceUID"),
+    )
+
+
+def _text(data_set: DataSet, tag: Tag) -> str:
+    element = data_set.get(tag)
+    return element.value if element is not None and isinstance(element.value, str) else ""
+
+
+def _uid(data_set: DataSet, tag: Tag, keyword: str) -> str:
+    uid = _text(data_set, tag)
+    if not uid.strip():
+        raise MissingIdentifier(f"{keyword} is missing")
+    return uid
