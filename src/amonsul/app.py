@@ -139,9 +139,6 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
                 await dicom.start()
             except OSError as error:
                 raise _cannot_listen("DicomPort", configuration.number("DicomPort"), error) from error
-            logger.info(
-                "DICOM server listens on port %d, AE title %s", dicom.port, configuration.text("DicomAet").strip()
-            )
         if door is not None:
             information = settings.system_information(configuration)
             if dicom is not None:

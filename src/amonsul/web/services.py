@@ -60,7 +60,7 @@ class Switches:
     metrics_enabled: Switch[bool] = field(default_factory=lambda: Switch.holding(True))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Services:
     """All that a handler may touch besides its request."""
 

@@ -21,7 +21,7 @@ START_S = 60.0
 """Longest wait for the server to say that it is ready; no test passes or fails by it."""
 
 _HTTP = re.compile(r"HTTP server listens on https?://127\.0\.0\.1:(\d+)")
-_DICOM = re.compile(r"DICOM server listens on port (\d+)")
+_DICOM = re.compile(r"DICOM server (\S+) listens on port (\d+)")
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Running:
                 if match := _HTTP.search(line):
                     self.http_port = int(match[1])
                 if match := _DICOM.search(line):
-                    self.dicom_port = int(match[1])
+                    self.dicom_port = int(match[2])
                 self._said.notify_all()
         with self._said:
             self.lines.append("<end>")

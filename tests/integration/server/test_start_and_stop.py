@@ -33,7 +33,7 @@ def failing_start(folder: Path, options: dict[str, object]) -> str:
 
 def test_it_says_where_it_listens_and_answers_there(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        assert f"AE title {AE_TITLE}" in server.log
+        assert f"DICOM server {AE_TITLE} listens on port {server.dicom_port}" in server.log
         with server.client() as client:
             system = client.get("/system").json()
         assert (system["HttpPort"], system["DicomPort"]) == (server.http_port, server.dicom_port)
@@ -53,7 +53,7 @@ def test_a_signal_stops_it_with_status_0(tmp_path: Path, number: signal.Signals)
 def test_a_door_that_is_disabled_stays_closed(tmp_path: Path) -> None:
     with serving(tmp_path / "http", {"DicomServerEnabled": False}) as server, server.client() as client:
         assert client.get("/system").status_code == 200
-        assert "DICOM server listens" not in server.log
+        assert "DICOM server" not in server.log
     with serving(tmp_path / "dicom", {"HttpServerEnabled": False}) as server:
         with Peer(server.dicom_port, AE_TITLE) as peer:
             peer.associate()
