@@ -19,6 +19,7 @@ class AmonsulError(Exception):
         message: fixed text in the `Message` and `OrthancError` fields.
         dimse_status: status of a DIMSE response (PS3.7 Annex C) where the service has no better one.
         details: what was wrong this time; free text, no patient data.
+        payload: more facts for programs, as JSON (`ErrorPayload` of the REST API); None if there are none.
     """
 
     http_status: ClassVar[int] = 500
@@ -26,9 +27,10 @@ class AmonsulError(Exception):
     message: ClassVar[str] = "Internal error"
     dimse_status: ClassVar[int] = 0x0110
 
-    def __init__(self, details: str = "") -> None:
+    def __init__(self, details: str = "", payload: object = None) -> None:
         super().__init__(details or self.message)
         self.details = details
+        self.payload = payload
 
 
 class InternalError(AmonsulError):
@@ -113,6 +115,18 @@ class InexistentFile(AmonsulError):
     http_status, orthanc_status, message = 404, 13, "Inexistent file"
 
 
+class IncompatibleImageSize(AmonsulError):
+    """Images of different sizes where all must have the same."""
+
+    http_status, orthanc_status, message = 500, 24, "Incompatible size of the images"
+
+
+class IncompatibleImageFormat(AmonsulError):
+    """Images of different kinds of samples where all must have the same, or of a kind that cannot be used here."""
+
+    http_status, orthanc_status, message = 500, 23, "Incompatible format of the images"
+
+
 class UnsupportedMediaType(AmonsulError):
     """A body of a type that the route does not take."""
 
@@ -166,3 +180,9 @@ class CannotStore(AmonsulError):
     """The storage refused the bytes for another reason than lack of room."""
 
     http_status, orthanc_status, message, dimse_status = 500, 14, "Cannot write to the file", 0xA700
+
+
+class JobCanceled(AmonsulError):
+    """Somebody asked for the end of a job that others wait for."""
+
+    http_status, orthanc_status, message = 500, 37, "This job was canceled"
