@@ -419,7 +419,8 @@ class Connection:
         self.state = next_state_of(action, is_requestor=self._is_requestor)
         if self.state not in _TAKES_DATA and (self._fragment_left or self._body_left) and self._pdu_type is None:
             # a P-DATA-TF that is being read when the association ends: its rest is of no interest
-            self._skip_left, self._body_left, self._fragment_left = self._body_left, 0, 0
+            self._skip_left, self._body_left, self._fragment_left = self._body_left - len(self._partial), 0, 0
+            self._partial = bytearray()
 
 
 def _indication_of(pdu: Pdu | None) -> UpperLayerEvent | None:
