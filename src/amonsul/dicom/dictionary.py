@@ -61,7 +61,7 @@ class Dictionary:
                 self._private.setdefault(creator, {})[tag & 0xFFFF00FF] = entry
             else:
                 self._public[tag] = entry
-                self._by_keyword[entry.keyword] = Tag(tag)
+            self._by_keyword[entry.keyword] = Tag(tag)
 
     def entry(self, tag: int, private_creator: str | None = None) -> Entry | None:
         """What is known of an attribute; None if nothing."""
@@ -107,6 +107,8 @@ class Dictionary:
 
     def tag(self, name: str) -> Tag:
         """Read a keyword, `0010,0010`, `0010-0010` or `00100010`.
+
+        An added private attribute, of which only the data set knows the block, comes with the block byte zero.
 
         Raises:
             UnknownDicomTag: none of these.

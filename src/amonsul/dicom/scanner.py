@@ -102,6 +102,31 @@ def scan_data_set(
         raise BadFileFormat(f"Cannot parse an invalid DICOM data set (size: {len(data)} bytes){reason}") from error
 
 
+class Located(NamedTuple):
+    """A file with the places of all its values, none decoded."""
+
+    whole: memoryview
+    """The file, inflated if it is deflated: what the places refer to."""
+    data_set: DataSet
+    """Sequences are lists of data sets, all other values are Bulks."""
+    is_big_endian: bool
+
+
+def locate(data: memoryview | bytes, limits: ScanLimits = DEFAULT_LIMITS, dictionary: Dictionary = STANDARD) -> Located:
+    """Find where the values of a file are.
+
+    Raises:
+        BadFileFormat: as `scan`.
+    """
+    try:
+        start, file_meta = _read_meta(data, limits, dictionary)
+        whole, _, is_implicit, is_big_endian = _prepare(data, start, file_meta, limits)
+        walk = _Walk(whole, limits, "", dictionary, keeps_values=False)
+        return Located(memoryview(whole), walk.data_set(start, len(whole), is_implicit, is_big_endian), is_big_endian)
+    except (_Malformed, struct.error) as error:
+        raise BadFileFormat(f"Cannot parse an invalid DICOM file (size: {len(data)} bytes)") from error
+
+
 def inflated(data: memoryview | bytes, limits: ScanLimits = DEFAULT_LIMITS) -> memoryview | None:
     """The bytes that offsets in the header of a deflated file refer to: the meta header, then the data set inflated.
 
@@ -129,20 +154,29 @@ class _BeyondLimit(_Malformed):
 
 def _scan(data: memoryview | bytes, limits: ScanLimits, default_charset: str, dictionary: Dictionary) -> Header:
     start, file_meta = _read_meta(data, limits, dictionary)
+    whole, uid, is_implicit, is_big_endian = _prepare(data, start, file_meta, limits)
+    walk = _Walk(whole, limits, default_charset, dictionary)
+    data_set = walk.data_set(start, len(whole), is_implicit, is_big_endian)
+    data_set.pop(_DATA_SET_TRAILING_PADDING, None)
+    return Header(uid, file_meta, data_set, walk.pixel_data_offset, walk.pixel_data_vr)
+
+
+def _prepare(
+    data: memoryview | bytes, start: int, file_meta: DataSet, limits: ScanLimits
+) -> tuple[memoryview | bytes | bytearray, str, bool, bool]:
+    """The file, inflated if need be, its transfer syntax, and whether that is implicit and big endian.
+
+    The first data element is believed before the meta header.
+    """
     uid = _transfer_syntax_uid(file_meta)
     syntax = uids.transfer_syntax(uid)
     whole = _inflate(memoryview(data), start, limits.max_inflated_bytes) if syntax.is_deflated else data
-    # The first element is believed before the meta header.
     guess = _guess_encoding(memoryview(whole), start)
     if guess is None:
         if not uid:
             raise _Malformed("neither a transfer syntax nor a data element to guess it from")
         guess = syntax.is_implicit, syntax.is_big_endian
-    walk = _Walk(whole, limits, default_charset, dictionary)
-    data_set = walk.data_set(start, len(whole), *guess)
-    data_set.pop(_DATA_SET_TRAILING_PADDING, None)
-    uid = uid or _GUESSED_UIDS[guess]
-    return Header(uid, file_meta, data_set, walk.pixel_data_offset, walk.pixel_data_vr)
+    return whole, uid or _GUESSED_UIDS[guess], *guess
 
 
 _GUESSED_UIDS = {
@@ -300,12 +334,14 @@ class _Walk:
         limits: ScanLimits,
         default_charset: str,
         dictionary: Dictionary,
+        keeps_values: bool = True,
     ) -> None:
         self._view = memoryview(data)
         self._bytes = _sliceable(self._view)
         self._limits = limits
         self._default_charset = default_charset
         self._dictionary = dictionary
+        self._keeps_values = keeps_values
         self._kept = self._dropped = self._kept_bytes = 0
         self.pixel_data_offset: int | None = None
         self.pixel_data_vr: str | None = None
@@ -341,7 +377,10 @@ class _Walk:
         """
         view, data, limits = self._view, self._bytes, self._limits
         layout = _LAYOUTS[is_implicit, is_big_endian]
-        keys = _implicit_keys(self._dictionary, is_big_endian) if is_implicit else layout.explicit_keys
+        if self._keeps_values:
+            keys = _implicit_keys(self._dictionary, is_big_endian) if is_implicit else layout.explicit_keys
+        else:
+            keys = {}
         unpack_header, unpack_length, numbers = layout.header, layout.length, layout.numbers
         max_depth = limits.max_depth
         kept, budget = self._kept, limits.max_kept_elements
@@ -488,7 +527,7 @@ class _Walk:
                     _settle(data_set)
                     end = -1
             else:
-                if tag == _SPECIFIC_CHARACTER_SET and tag not in data_set and stop <= end:
+                if tag == _SPECIFIC_CHARACTER_SET and self._keeps_values and tag not in data_set and stop <= end:
                     decoder = charsets.decoder(self._text(start, stop), self._default_charset)
                     codec = decoder.codec
                     plain = _TEXT if codec == "latin-1" else _PLAIN
@@ -544,7 +583,12 @@ class _Walk:
         self, vr: str, tag: Tag, start: int, length: int, decoder: charsets.Decoder, is_big_endian: bool
     ) -> Element:
         """The element of a VR other than SQ."""
-        if vr in vrs.BINARY or tag in _PIXEL_DATA or (length > 256 and self._is_too_long(length)):
+        if (
+            vr in vrs.BINARY
+            or tag in _PIXEL_DATA
+            or not self._keeps_values
+            or (length > 256 and self._is_too_long(length))
+        ):
             return Element(vr, Bulk(start, length))
         if vr == "AT":
             pairs = struct.unpack_from(f"{'>' if is_big_endian else '<'}{length // 4 * 2}H", self._view, start)
@@ -611,6 +655,8 @@ class _Walk:
         kind = _KINDS.get(vr, _OTHER)
         if tag in _PIXEL_DATA or tag in (0, _SPECIFIC_CHARACTER_SET):
             kind = _OTHER
+        elif not self._keeps_values and kind < _SEQUENCE:
+            kind = _BULK
         what = (tag, vr, kind, header_bytes)
         if len(keys) > _MAX_KEYS:
             keys.clear()
