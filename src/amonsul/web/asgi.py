@@ -36,7 +36,6 @@ T = TypeVar("T")
 
 _NO_BODY = Spooled.of(b"")
 _WRITE_SIZE = 1 << 20
-_LINGER_S = 2.0
 _LINGER_SIZE = 16 << 20
 _IGNORED_SIZE = 1 << 20
 _WRITE_TIMEOUT_S = 60.0
@@ -270,7 +269,7 @@ class Application:
         await send({"type": "http.response.body", "body": body, "more_body": True})
         dropped = 0
         try:
-            async with asyncio.timeout(_LINGER_S):
+            async with asyncio.timeout(self._limits.linger_s):
                 while dropped < _LINGER_SIZE:
                     message = await receive()
                     dropped += len(message.get("body", b""))

@@ -24,6 +24,7 @@ Json: TypeAlias = "Mapping[str, Json] | list[Json] | str | int | float | bool | 
 # Possessive, and satisfied by the end of the text: linear in any input.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ALIKE = bytes.maketrans(b"{}", b"[]")
 
 
 def parse(data: bytes) -> Json:
@@ -61,12 +62,12 @@ def parse_object(request: Request) -> Mapping[str, Json]:
 
 
 def depth_exceeds(data: bytes, limit: int) -> bool:
-    """Whether brackets are nested deeper than `limit`, or do not match."""
-    brackets = _STRING.sub(b"", data).translate(None, _ALL_BUT_BRACKETS)
+    """Whether brackets are nested deeper than `limit`, or are not closed: each pass takes the innermost away."""
+    brackets = _STRING.sub(b"", data).translate(_ALIKE, _ALL_BUT_BRACKETS)
     for _ in range(limit):
         if not brackets:
             return False
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
 
 

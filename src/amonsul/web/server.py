@@ -119,4 +119,4 @@ def connection_cap(wanted: int) -> int:
         soft = raised
     if soft == resource.RLIM_INFINITY:
         return wanted
-    return max(min(wanted, soft - _FILES_KEPT_FREE), soft // 4, 4)
+    return min(wanted, max(soft - _FILES_KEPT_FREE, soft // 4, 4))

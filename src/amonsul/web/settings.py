@@ -43,6 +43,7 @@ class BodyLimits:
         minimum_rate: bytes per second of a body, on average, after the grace period.
         grace_s: seconds after which the rate counts.
         idle_timeout_s: seconds without any byte of a body.
+        linger_s: seconds for which a body that is not wanted is read after its refusal, so that the refusal arrives.
         memory: bytes of bodies kept in memory by all connections together; beyond that they go to files.
     """
 
@@ -52,6 +53,7 @@ class BodyLimits:
     minimum_rate: int = 1024
     grace_s: float = 10.0
     idle_timeout_s: float = 30.0
+    linger_s: float = 2.0
     memory: int = 128 * MIB
 
 
