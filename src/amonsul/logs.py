@@ -96,9 +96,9 @@ def set_category_verbosity(category: str, verbosity: Verbosity) -> None:
         ParameterOutOfRange: no such category.
     """
     for name in _loggers(category):
-        # uvicorn tells by itself when it listens, and of each connection; the server has its own lines for that.
-        quiet = name == "uvicorn" and verbosity is Verbosity.DEFAULT
-        logging.getLogger(name).setLevel(logging.WARNING if quiet else _LEVELS[verbosity])
+        # At its lowest levels uvicorn writes whole requests, and with them whatever people search for.
+        level = logging.WARNING if name == "uvicorn" else _LEVELS[verbosity]
+        logging.getLogger(name).setLevel(level)
 
 
 def category_verbosity(category: str) -> Verbosity:

@@ -64,8 +64,8 @@ def test_categories_are_as_verbose_as_told_while_running(tmp_path: Path) -> None
     assert {logs.category_verbosity(category) for category in logs.CATEGORIES} == {logs.Verbosity.DEFAULT}
 
 
-def test_uvicorn_is_quiet_unless_asked(tmp_path: Path) -> None:
-    logs.start(file=tmp_path / "log")
+def test_uvicorn_writes_no_requests_at_any_verbosity(tmp_path: Path) -> None:
+    logs.start(logs.Verbosity.TRACE, file=tmp_path / "log")
     assert not logging.getLogger("uvicorn.error").isEnabledFor(logging.INFO)
 
 
