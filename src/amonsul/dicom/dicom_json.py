@@ -2,19 +2,104 @@
 
 from __future__ import annotations
 
+import base64
+import math
+import struct
 from collections.abc import Callable
 
-from amonsul.dicom.elements import Bulk, DataSet
+from amonsul.dicom import vrs
+from amonsul.dicom.elements import Bulk, DataSet, Element, items_of, numbers_of
 
 Path = tuple[str | int, ...]
 """Where an element is: `("00081140", 0, "00081150")`, tags and indices of items in turn."""
 
 
-def to_json(data_set: DataSet, bulk_data_uri: Callable[[Path, Bulk], str | None]) -> dict[str, object]:
+def to_json(
+    data_set: DataSet,
+    bulk_data_uri: Callable[[Path, Bulk], str | None],
+    kept_bulk_data_uri: Callable[[Path], str | None] = lambda _: None,
+) -> dict[str, object]:
     """`{"00100010": {"vr": "PN", "Value": [{"Alphabetic": "…"}]}}`.
+
+    Decimal strings stay strings, so that no digit is lost; integer strings become numbers if they are integers.
 
     Args:
         data_set: without file meta information; group lengths are left out.
-        bulk_data_uri: makes the BulkDataURI of a value that is not inline, or None to write no value.
+        bulk_data_uri: makes the BulkDataURI of a value that is not inline (binary, or long), or None to write no value.
+        kept_bulk_data_uri: the same for OD and OF, of which the values are at hand; None to write them as InlineBinary.
     """
-    raise NotImplementedError
+    return _to_json(data_set, bulk_data_uri, kept_bulk_data_uri, ())
+
+
+def _to_json(
+    data_set: DataSet,
+    bulk_data_uri: Callable[[Path, Bulk], str | None],
+    kept_bulk_data_uri: Callable[[Path], str | None],
+    path: Path,
+) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for tag, element in data_set.items():
+        if not tag & 0xFFFF:
+            continue
+        name = f"{tag:08X}"
+        vr, value = element
+        written: dict[str, object] = {"vr": vr}
+        if isinstance(value, Bulk):
+            uri = bulk_data_uri((*path, name), value) if value.length else None
+            if uri is not None:
+                written["BulkDataURI"] = uri
+        elif vr in ("OD", "OF"):
+            if value:
+                uri = kept_bulk_data_uri((*path, name))
+                written.update({"InlineBinary": _base64(element)} if uri is None else {"BulkDataURI": uri})
+        else:
+            if vr == "SQ":
+                values: list[object] = [
+                    _to_json(item, bulk_data_uri, kept_bulk_data_uri, (*path, name, index))
+                    for index, item in enumerate(items_of(element))
+                ]
+            else:
+                values = _values(element)
+            if values:
+                written["Value"] = values
+        found[name] = written
+    return found
+
+
+def _base64(element: Element) -> str:
+    numbers = numbers_of(element)
+    return base64.b64encode(struct.pack(f"<{len(numbers)}{vrs.REALS[element.vr]}", *numbers)).decode()
+
+
+def _values(element: Element) -> list[object]:
+    vr, value = element
+    if not isinstance(value, str):
+        return [number if math.isfinite(number) else None for number in numbers_of(element)]
+    if not value:
+        return []
+    if vr in vrs.SINGLE_VALUED_TEXT:
+        return [value]
+    parts = value.split("\\")
+    if vr == "PN":
+        return [_person_name(part) for part in parts]
+    if vr == "IS":
+        return [_integer(part) for part in parts]
+    if vr == "AT":
+        return [part.replace(",", "").upper() for part in parts]
+    return [part.strip(" ") if vr == "DS" else part.rstrip(" ") or None for part in parts]
+
+
+_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+
+
+def _person_name(text: str) -> object:
+    groups = {name: part.rstrip(" ") for name, part in zip(_GROUPS, text.split("="), strict=False)}
+    return {name: part for name, part in groups.items() if part} or None
+
+
+def _integer(text: str) -> object:
+    text = text.strip(" ")
+    try:
+        return int(text) if len(text) <= 12 else text
+    except ValueError:
+        return text or None
