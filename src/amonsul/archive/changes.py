@@ -5,43 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from amonsul.archive import clock
 from amonsul.archive.context import Archive
+from amonsul.database import changes as log
+from amonsul.database.changes import CHANGE_TYPES, Change, Export
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.errors import ParameterOutOfRange
 
-CHANGE_TYPES: dict[str, int] = {
-    "CompletedSeries": 1,
-    "NewInstance": 2,
-    "NewPatient": 3,
-    "NewSeries": 4,
-    "NewStudy": 5,
-    "AnonymizedStudy": 6,
-    "AnonymizedSeries": 7,
-    "ModifiedStudy": 8,
-    "ModifiedSeries": 9,
-    "AnonymizedPatient": 10,
-    "ModifiedPatient": 11,
-    "StablePatient": 12,
-    "StableStudy": 13,
-    "StableSeries": 14,
-    "UpdatedAttachment": 15,
-    "UpdatedMetadata": 16,
-    "Deleted": 4097,
-    "NewChildInstance": 4098,
-    "UpdatedPeers": 4099,
-    "UpdatedModalities": 4100,
-}
-"""Names of changes and the numbers they are stored under."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of the log; `date` is `YYYYMMDDTHHMMSS`, UTC."""
-
-    sequence: int
-    change_type: str
-    level: Level
-    orthanc_id: OrthancId
-    date: str
+__all__ = [
+    "CHANGE_TYPES",
+    "Change",
+    "ChangesPage",
+    "Export",
+    "ExportsPage",
+    "clear",
+    "clear_exports",
+    "exports",
+    "last",
+    "last_export",
+    "log_export",
+    "page",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,60 +39,95 @@ class ChangesPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
-    """One resource that was sent somewhere."""
-
-    sequence: int
-    level: Level
-    orthanc_id: OrthancId
-    remote_modality: str
-    patient_id: str
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    date: str
-
-
-@dataclass(frozen=True, slots=True)
 class ExportsPage:
     """Some exports in order, as `ChangesPage`."""
 
     exports: Sequence[Export]
+    first: int | None
     last: int
     done: bool
 
 
 def page(
-    archive: Archive, since: int | None = None, limit: int = 100, to: int | None = None, types: Collection[str] = ()
+    archive: Archive,
+    since: int | None = None,
+    limit: int = 100,
+    to: int | None = None,
+    types: Collection[str] = (),
 ) -> ChangesPage:
     """Changes after number `since`, up to `to`, of the given types; with `to` alone, the last ones before it.
 
     Raises:
         ParameterOutOfRange: an unknown type.
     """
-    raise NotImplementedError
+    numbers = _numbers(types)
+    with archive.database.read() as tx:
+        found = log.after(tx, since or 0, to, numbers, max(limit, 0) + 1, newest=to is not None and since is None)
+        highest = log.last_number(tx)
+    done = len(found) <= limit
+    if not done:
+        found = found[1:] if to is not None and since is None else found[:limit]
+    if limit <= 0:
+        found = []
+    if not found:
+        return ChangesPage([], None, highest, done)
+    return ChangesPage(found, found[0].sequence, found[-1].sequence, done)
 
 
 def last(archive: Archive, types: Collection[str] = ()) -> ChangesPage:
     """The newest change."""
-    raise NotImplementedError
+    numbers = _numbers(types)
+    with archive.database.read() as tx:
+        found = log.after(tx, 0, None, numbers, 1, newest=True)
+        highest = log.last_number(tx)
+    if not found:
+        return ChangesPage([], None, highest, True)
+    return ChangesPage(found, found[0].sequence, found[0].sequence, True)
 
 
 def clear(archive: Archive) -> None:
     """Forget all changes; numbers go on."""
-    raise NotImplementedError
+    archive.database.write(log.clear)
 
 
 def exports(archive: Archive, since: int = 0, limit: int = 100) -> ExportsPage:
     """Exports after number `since`."""
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        found = log.exports_after(tx, since, max(limit, 0) + 1)
+        highest = log.last_export_number(tx)
+    done = len(found) <= limit
+    found = found[: max(limit, 0)]
+    if not found:
+        return ExportsPage([], None, highest, done)
+    return ExportsPage(found, found[0].sequence, found[-1].sequence, done)
 
 
 def last_export(archive: Archive) -> ExportsPage:
     """The newest export."""
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        found = log.exports_after(tx, 0, 1, newest=True)
+        highest = log.last_export_number(tx)
+    if not found:
+        return ExportsPage([], None, highest, True)
+    return ExportsPage(found, found[0].sequence, found[0].sequence, True)
+
+
+def log_export(
+    archive: Archive, level: Level, orthanc_id: OrthancId, remote_modality: str, identifiers: tuple[str, str, str, str]
+) -> None:
+    """Note that a resource was sent; `identifiers` are Patient ID and the three UIDs, empty below its level."""
+    archive.database.write(
+        lambda tx: log.append_export(tx, level, orthanc_id, remote_modality, identifiers, clock.now())
+    )
 
 
 def clear_exports(archive: Archive) -> None:
     """Forget all exports; numbers go on."""
-    raise NotImplementedError
+    archive.database.write(log.clear_exports)
+
+
+def _numbers(types: Collection[str]) -> list[int]:
+    unknown = [name for name in types if name not in CHANGE_TYPES]
+    if unknown:
+        raise ParameterOutOfRange(f"unknown type of change: {unknown[0][:80]}")
+    return [CHANGE_TYPES[name] for name in types]

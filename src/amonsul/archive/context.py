@@ -51,6 +51,8 @@ class ArchiveSettings:
     default_encoding: str = "ISO_IR 100"
     limits: ScanLimits = DEFAULT_LIMITS
     storage_access_on_find: StorageAccess = StorageAccess.ALWAYS
+    check_revisions: bool = False
+    """Refuse to change metadata and attachments without their current revision (option `CheckRevisions`)."""
     user_metadata: Mapping[str, int] = field(default_factory=dict)
     """Names of user-defined metadata (option `UserMetadata`): 1024 to 65535."""
     user_content_types: Mapping[str, int] = field(default_factory=dict)

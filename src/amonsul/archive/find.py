@@ -6,94 +6,45 @@ their aggregates, and children, labels, metadata and ancestors of a whole page a
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Literal
 
-from amonsul.archive.context import Archive
+from amonsul.archive.context import Archive, StorageAccess
+from amonsul.archive.names import metadata_names, metadata_numbers
+from amonsul.database import Transaction, residual, resources, search
+from amonsul.database.columns import COLUMNS, fold
+from amonsul.database.resources import Content, Resource
+from amonsul.dicom import json_tags
 from amonsul.dicom.elements import Tag
+from amonsul.dicom.identifiers import PATIENT_ID
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.query import Query
+from amonsul.errors import UnknownResource
 
-
-class Content(enum.Flag):
-    """What to fetch of each resource beside its own row."""
-
-    NOTHING = 0
-    CHILDREN = enum.auto()
-    """`children`: the identifiers one level below."""
-    LABELS = enum.auto()
-    METADATA = enum.auto()
-    ATTACHMENTS = enum.auto()
-    """`attachments`: the numbers of the content types."""
-    PARENT_TAGS = enum.auto()
-    """`patient_main_tags`, `study_main_tags`, `series_main_tags` of the ancestors."""
-    EXPANDED = CHILDREN | LABELS | PARENT_TAGS
-    """What the `expand` of a listing shows."""
-    ALL = CHILDREN | LABELS | METADATA | ATTACHMENTS | PARENT_TAGS
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One patient, study, series or instance as the index knows it.
-
-    Attributes:
-        main_tags: main DICOM tags of its own level; a tag that the data set lacks is absent.
-        parent: identifier one level above; None for a patient.
-        patient_id, study_id, series_id: identifiers of the ancestors; None at and below their own level.
-        children: identifiers one level below, in order of arrival (CHILDREN).
-        last_update: `YYYYMMDDTHHMMSS`, UTC; empty for an instance.
-        is_protected: of a patient: kept from recycling.
-        labels: sorted (LABELS).
-        metadata: by name, core entries first, text (METADATA); for revisions and bytes ask `read.metadata`.
-        attachments: numbers of content types (ATTACHMENTS).
-        patient_main_tags, study_main_tags, series_main_tags: of the ancestors, where there are (PARENT_TAGS).
-        file_size, file_uuid: of the DICOM file of an instance; `file_size` is the uncompressed one.
-        index_in_series: of an instance, if its headers tell.
-        expected_number_of_instances: of a series, if its headers tell.
-        status: of a series: `Unknown`, `Complete`, `Missing` or `Inconsistent`; None elsewhere.
-        transfer_syntax_uid, sop_class_uid: of an instance.
-        number_of_studies, number_of_series, number_of_instances: below; 0 where it does not apply.
-        disk_size, uncompressed_size: bytes of all attachments of the resource and of what is below it.
-        modalities, sop_classes: those of a study or patient, sorted.
-    """
-
-    level: Level
-    orthanc_id: OrthancId
-    main_tags: Mapping[Tag, str]
-    parent: OrthancId | None = None
-    patient_id: OrthancId | None = None
-    study_id: OrthancId | None = None
-    series_id: OrthancId | None = None
-    children: Sequence[OrthancId] = ()
-    last_update: str = ""
-    is_stable: bool = False
-    is_protected: bool = False
-    labels: Sequence[str] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    attachments: Sequence[int] = ()
-    patient_main_tags: Mapping[Tag, str] = field(default_factory=dict)
-    study_main_tags: Mapping[Tag, str] = field(default_factory=dict)
-    series_main_tags: Mapping[Tag, str] = field(default_factory=dict)
-    file_size: int = 0
-    file_uuid: str = ""
-    index_in_series: int | None = None
-    expected_number_of_instances: int | None = None
-    status: str | None = None
-    transfer_syntax_uid: str = ""
-    sop_class_uid: str = ""
-    number_of_studies: int = 0
-    number_of_series: int = 0
-    number_of_instances: int = 0
-    disk_size: int = 0
-    uncompressed_size: int = 0
-    modalities: Sequence[str] = ()
-    sop_classes: Sequence[str] = ()
-
+__all__ = [
+    "Content",
+    "RequestedValue",
+    "Resource",
+    "ancestor",
+    "count",
+    "descendant_ids",
+    "descendants",
+    "find",
+    "find_ids",
+    "get",
+    "level_of",
+    "list_ids",
+    "list_resources",
+    "lookup",
+    "requested_tags",
+    "slices_of",
+]
 
 RequestedValue = str | list[dict[str, object]]
 """Text, or the items of a sequence in the simplified form."""
+
+SeriesStatus = Literal["Unknown", "Complete", "Missing", "Inconsistent"]
 
 
 def get(archive: Archive, level: Level, orthanc_id: OrthancId, content: Content = Content.EXPANDED) -> Resource:
@@ -102,59 +53,80 @@ def get(archive: Archive, level: Level, orthanc_id: OrthancId, content: Content 
     Raises:
         UnknownResource: there is none of this level with this identifier.
     """
-    raise NotImplementedError
+    names = _names(archive, content)
+    with archive.database.read() as tx:
+        found = resources.one(tx, level, orthanc_id, content, names)
+    if found is None:
+        raise UnknownResource
+    return found
 
 
 def list_ids(archive: Archive, level: Level, since: int = 0, limit: int = 0) -> list[OrthancId]:
     """Identifiers in order of arrival, skipping `since`; `limit` 0 means all."""
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        return resources.page_of_ids(tx, level, since, limit)
 
 
 def list_resources(
     archive: Archive, level: Level, since: int = 0, limit: int = 0, content: Content = Content.EXPANDED
 ) -> list[Resource]:
     """The same as resources."""
-    raise NotImplementedError
+    names = _names(archive, content)
+    with archive.database.read() as tx:
+        return resources.page(tx, level, since, limit, content, names)
 
 
 def find(archive: Archive, query: Query, content: Content = Content.EXPANDED) -> list[Resource]:
-    """The resources that answer a query, in its order, its page of them.
-
-    Raises:
-        BadRequest: the query contradicts itself.
-    """
-    raise NotImplementedError
+    """The resources that answer a query, in its order, its page of them."""
+    names = _names(archive, content)
+    with archive.database.read() as tx:
+        rows = [row for row, _ in _page(archive, tx, query)]
+        return resources.by_rows(tx, query.level, rows, content, names) if rows else []
 
 
 def find_ids(archive: Archive, query: Query) -> list[OrthancId]:
     """Only their identifiers."""
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        return [orthanc_id for _, orthanc_id in _page(archive, tx, query)]
 
 
 def count(archive: Archive, query: Query) -> int:
     """How many resources answer a query; `since` and `limit` play no part."""
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        prepared = _prepare(archive, tx, query)
+        if prepared.is_decided:
+            return search.count(tx, prepared)
+        return sum(1 for _ in _matching(archive, tx, prepared))
 
 
 def level_of(archive: Archive, orthanc_id: OrthancId) -> Level | None:
     """The level of a resource of which only the identifier is known."""
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        return resources.level_of(tx, orthanc_id)
 
 
 def descendant_ids(archive: Archive, level: Level, orthanc_id: OrthancId, wanted: Level) -> list[OrthancId]:
-    """Identifiers of the resources of a lower level below one resource.
+    """Identifiers of the resources of a lower level below one resource, in order of arrival.
 
     Raises:
         UnknownResource: there is no such resource.
     """
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        return resources.descendant_ids(tx, level, _row(tx, level, orthanc_id), wanted)
 
 
 def descendants(
     archive: Archive, level: Level, orthanc_id: OrthancId, wanted: Level, content: Content = Content.EXPANDED
 ) -> list[Resource]:
-    """The same as resources."""
-    raise NotImplementedError
+    """The same as resources.
+
+    Raises:
+        UnknownResource: there is no such resource.
+    """
+    names = _names(archive, content)
+    with archive.database.read() as tx:
+        rows = resources.descendant_rows(tx, level, _row(tx, level, orthanc_id), wanted)
+        return resources.by_rows(tx, wanted, rows, content, names) if rows else []
 
 
 def ancestor(
@@ -165,12 +137,21 @@ def ancestor(
     Raises:
         UnknownResource: there is no such resource.
     """
-    raise NotImplementedError
+    names = _names(archive, content)
+    with archive.database.read() as tx:
+        above = resources.ancestor_id(tx, level, orthanc_id, wanted)
+        found = None if above is None else resources.one(tx, wanted, above, content, names)
+    if found is None:
+        raise UnknownResource
+    return found
 
 
 def lookup(archive: Archive, identifier: str) -> list[tuple[Level, OrthancId]]:
     """Resources whose Patient ID, Study, Series or SOP Instance UID is `identifier`; patients first."""
-    raise NotImplementedError
+    if not identifier:
+        return []
+    with archive.database.read() as tx:
+        return resources.lookup(tx, fold(COLUMNS[PATIENT_ID], identifier), identifier)
 
 
 def requested_tags(
@@ -178,14 +159,96 @@ def requested_tags(
 ) -> list[Mapping[Tag, RequestedValue]]:
     """Values of `tags` for each resource: own and ancestors' main tags, computed tags, else from a stored header.
 
-    Tags that a resource does not have are absent.
+    The resources must have been fetched with PARENT_TAGS, and be of one level. Tags that a resource does not have are
+    absent.
     """
-    raise NotImplementedError
+    if not resources:
+        return []
+    main_levels = _main_levels(archive)
+    uses_headers = archive.settings.storage_access_on_find is not StorageAccess.NEVER
+    with archive.database.read() as tx:
+        signatures: dict[int, str] = dict(tx.all("SELECT id, signature FROM signatures"))
+        headers = residual.HeaderLookup(tx, resources[0].level, [resource.row for resource in resources])
+        answers: list[Mapping[Tag, RequestedValue]] = []
+        for resource in resources:
+            known = residual.values_in(resource)
+            values: dict[Tag, RequestedValue] = {}
+            for tag in tags:
+                value: RequestedValue | None = known.get(tag)
+                if value is None and uses_headers and not residual.is_indexed(tag, main_levels, signatures, resource):
+                    value = _from_header(archive, headers, resource.row, tag)
+                if value is not None:
+                    values[tag] = value
+            answers.append(values)
+    return answers
+
+
+def _from_header(archive: Archive, headers: residual.HeaderLookup, row: int, tag: Tag) -> RequestedValue | None:
+    element = headers.element(row, tag)
+    if element is None:
+        return None
+    if isinstance(element.value, list) and element.vr == "SQ":
+        simplified = json_tags.simplified({tag: element}, archive.dictionary)
+        (items,) = simplified.values()
+        return items if isinstance(items, list) else None
+    return json_tags.text_of(element)
 
 
 def slices_of(archive: Archive, series_id: OrthancId) -> list[tuple[OrthancId, Mapping[Tag, str], int]]:
-    """Instances of a series in their order: identifier, main tags, number of frames (for `ordered-slices`)."""
-    raise NotImplementedError
+    """Instances of a series in order of arrival: identifier, main tags, number of frames (for `ordered-slices`).
+
+    Raises:
+        UnknownResource: there is no such series.
+    """
+    number_of_frames = Tag(0x00280008)
+    found = []
+    for instance in descendants(archive, Level.SERIES, series_id, Level.INSTANCE, Content.NOTHING):
+        frames = instance.main_tags.get(number_of_frames, "").strip()
+        found.append((instance.orthanc_id, instance.main_tags, int(frames) if frames.isdecimal() else 1))
+    return found
 
 
-SeriesStatus = Literal["Unknown", "Complete", "Missing", "Inconsistent"]
+def _page(archive: Archive, tx: Transaction, query: Query) -> Sequence[tuple[int, OrthancId]]:
+    """Rows and identifiers of the answers."""
+    prepared = _prepare(archive, tx, query)
+    if prepared.is_decided:
+        return search.page(tx, prepared, _main_levels(archive), metadata_numbers(archive.settings))
+    matching = _matching(archive, tx, prepared)
+    stop = query.since + query.limit if query.limit else None
+    return [(resource.row, resource.orthanc_id) for resource in islice(matching, query.since, stop)]
+
+
+def _prepare(archive: Archive, tx: Transaction, query: Query) -> search.Search:
+    return search.prepare(
+        query,
+        tx.dialect,
+        _main_levels(archive),
+        metadata_numbers(archive.settings),
+        headers=archive.settings.storage_access_on_find is StorageAccess.ALWAYS,
+    )
+
+
+def _matching(archive: Archive, tx: Transaction, prepared: search.Search) -> Iterator[Resource]:
+    return residual.matching(
+        tx,
+        prepared,
+        _main_levels(archive),
+        metadata_numbers(archive.settings),
+        metadata_names(archive.settings),
+    )
+
+
+def _main_levels(archive: Archive) -> Mapping[Tag, Level]:
+    """The level of each main tag; one of several levels belongs to the highest."""
+    return {tag: level for level in reversed(Level) for tag in archive.main_tags.tags(level)}
+
+
+def _names(archive: Archive, content: Content) -> Mapping[int, str]:
+    return metadata_names(archive.settings) if Content.METADATA in content else {}
+
+
+def _row(tx: Transaction, level: Level, orthanc_id: OrthancId) -> int:
+    row = resources.row_of(tx, level, orthanc_id)
+    if row is None:
+        raise UnknownResource
+    return row

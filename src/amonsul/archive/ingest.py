@@ -1,14 +1,39 @@
-"""How an instance comes in, whatever the door: scan, filter, stage the bytes, commit the rows, publish the bytes."""
+"""How an instance comes in, whatever the door: scan, filter, stage the bytes, commit the rows, publish the bytes.
+
+The order makes a crash harmless. Staged bytes without rows are discarded at the next start, rows are committed only
+when the bytes are on the disk, and moving the bytes into place can be repeated. An instance that replaces another
+does so in one transaction: until it commits the old one is there, afterwards the new one.
+"""
 
 from __future__ import annotations
 
 import enum
+import hashlib
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from amonsul.archive.context import Archive
-from amonsul.archive.origin import Origin
+import orjson
+
+from amonsul.archive import clock
+from amonsul.archive.context import Archive, Overwrite
+from amonsul.archive.origin import DicomOrigin, InternalOrigin, Origin, RestOrigin
+from amonsul.archive.reclaim import reclaim
+from amonsul.blobs.crash import crash_point
 from amonsul.blobs.spool import Spooled
-from amonsul.dicom.levels import OrthancId
+from amonsul.blobs.store import BlobId
+from amonsul.database import CommitUncertain, Transaction, attachments, removing, storing
+from amonsul.dicom.elements import DataSet, Tag
+from amonsul.dicom.header import Header, encode_header
+from amonsul.dicom.identifiers import identifiers_of
+from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.scanner import scan
+
+logger = logging.getLogger(__name__)
+
+_SOP_CLASS_UID = Tag(0x00080016)
+_INSTANCE_NUMBER = Tag(0x00200013)
+_IMAGE_INDEX = Tag(0x00541330)
 
 
 class IngestStatus(enum.Enum):
@@ -44,4 +69,190 @@ def ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
         MissingIdentifier: without one of the UIDs that identify it.
         StorageFull, CannotStore, Unavailable: nothing was stored.
     """
-    raise NotImplementedError
+    try:
+        return _ingest(archive, spooled, origin)
+    finally:
+        spooled.discard()
+
+
+def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
+    settings = archive.settings
+    header = scan(spooled.view(), settings.limits, settings.default_encoding, archive.dictionary)
+    named = identifiers_of(header.data_set)
+    identifiers = (named.at(Level.PATIENT), named.at(Level.STUDY), named.at(Level.SERIES), named.at(Level.INSTANCE))
+    sop_class_uid = _text(header.data_set, _SOP_CLASS_UID)
+    crash_point("ingest.scanned")
+
+    def answer(status: IngestStatus, refusal: int = 0) -> Ingested:
+        return Ingested(status, *identifiers, sop_class_uid, named.sop_instance_uid, refusal)
+
+    for is_refused in archive.filters:
+        refusal = is_refused(header, origin)
+        if refusal is not None:
+            return answer(IngestStatus.FILTERED_OUT, refusal)
+    if settings.overwrite is not Overwrite.ALWAYS:
+        with archive.database.read() as tx:
+            present = storing.find_instance(tx, identifiers[Level.INSTANCE])
+        if present is not None and (
+            settings.overwrite is Overwrite.NEVER or _is_same(archive, spooled, present[1], present[2], present[3])
+        ):
+            return answer(IngestStatus.ALREADY_STORED)
+
+    md5 = hashlib.md5(spooled.view(), usedforsecurity=False).hexdigest() if settings.store_md5 else ""
+    size = spooled.size
+    blob = archive.blobs.stage(spooled)
+    crash_point("ingest.staged")
+    new = storing.NewInstance(
+        identifiers=identifiers,
+        main_tags=_MainTagsOf(archive, header.data_set),
+        sop_class_uid=sop_class_uid,
+        transfer_syntax_uid=header.transfer_syntax_uid,
+        index_in_series=_index_in_series(header.data_set),
+        expected_number_of_instances=_expected_number_of_instances(header.data_set),
+        remote_aet=origin.remote_aet if isinstance(origin, DicomOrigin) else "",
+        metadata=_metadata(header, origin),
+        header=encode_header(header),
+        file=storing.NewAttachment(attachments.DICOM, blob, size, md5, size, md5),
+    )
+    replaced = _commit(archive, new, blob)
+    crash_point("ingest.committed")
+    if replaced is None:
+        archive.blobs.discard(blob)
+        return answer(IngestStatus.ALREADY_STORED)
+    archive.blobs.publish(blob)
+    crash_point("ingest.published")
+    if replaced:
+        reclaim(archive, replaced)
+        crash_point("ingest.reclaimed")
+    return answer(IngestStatus.SUCCESS)
+
+
+def _commit(archive: Archive, new: storing.NewInstance, blob: BlobId) -> list[str] | None:
+    """Write the rows. Answers the blobs that were replaced, None if another caller stored the instance meanwhile."""
+    overwrites = archive.settings.overwrite is not Overwrite.NEVER
+
+    def work(tx: Transaction) -> list[str] | None:
+        replaced: list[str] = []
+        present = storing.find_instance(tx, new.identifiers[Level.INSTANCE])
+        if present is not None:
+            if not overwrites:
+                return None
+            if archive.settings.overwrite is Overwrite.IF_CHANGED and _is_same_file(new.file, present[2], present[3]):
+                return None
+            replaced = removing.remove(tx, Level.INSTANCE, present[0], clock.now()).blobs
+        storing.insert_instance(tx, new, clock.now())
+        crash_point("ingest.in_transaction")
+        return replaced
+
+    try:
+        return archive.database.write(work)
+    except CommitUncertain:
+        # The row may be there, so the bytes stay where they are, readable; the next start decides.
+        logger.error("blob %s waits for the next start: its commit may or may not have happened", blob)
+        raise
+    except BaseException:
+        archive.blobs.discard(blob)
+        raise
+
+
+def _is_same_file(new: storing.NewAttachment, size: int, md5: str) -> bool:
+    return bool(md5) and new.size == size and new.md5 == md5
+
+
+def _is_same(archive: Archive, spooled: Spooled, uuid: str, size: int, md5: str) -> bool:
+    """Whether the bytes are those that are stored."""
+    if spooled.size != size:
+        return False
+    view = spooled.view()
+    if md5:
+        return hashlib.md5(view, usedforsecurity=False).hexdigest() == md5
+    at = 0
+    for chunk in archive.blobs.chunks(BlobId(uuid)):
+        if view[at : at + len(chunk)] != chunk:
+            return False
+        at += len(chunk)
+    return at == size
+
+
+class _MainTagsOf:
+    """Gives the main tags of each level when asked."""
+
+    __slots__ = ("_archive", "_data_set", "_made")
+
+    def __init__(self, archive: Archive, data_set: DataSet) -> None:
+        self._archive = archive
+        self._data_set = data_set
+        self._made: dict[Level, storing.MainTagValues] = {}
+
+    def __call__(self, level: Level) -> storing.MainTagValues:
+        made = self._made.get(level)
+        if made is None:
+            main_tags = self._archive.main_tags
+            made = storing.MainTagValues(main_tags.extract(level, self._data_set), main_tags.signature(level))
+            self._made[level] = made
+        return made
+
+
+def _metadata(header: Header, origin: Origin) -> str:
+    """Core metadata by number, but those that are columns."""
+    entries = {"2": clock.now(), "3": ""}
+    match origin:
+        case DicomOrigin(remote_ip, remote_aet, called_aet):
+            entries |= {"3": remote_aet, "8": "DicomProtocol", "11": remote_ip, "12": called_aet}
+        case RestOrigin(remote_ip, username):
+            entries |= {"8": "RestApi", "11": remote_ip, "13": username}
+        case InternalOrigin(name):
+            entries["8"] = name
+    if header.pixel_data_offset is not None:
+        entries["14"] = str(header.pixel_data_offset)
+    return orjson.dumps({number: value.replace("\0", "") for number, value in entries.items()}).decode()
+
+
+def _text(data_set: DataSet, tag: Tag) -> str:
+    element = data_set.get(tag)
+    return element.value if element is not None and isinstance(element.value, str) else ""
+
+
+def _number(data_set: DataSet, tag: int) -> int | None:
+    """The first value as a whole number, if it is one of 32 bits."""
+    element = data_set.get(Tag(tag))
+    if element is None:
+        return None
+    value = element.value
+    if isinstance(value, str):
+        digits = value.split("\\", 1)[0].strip()
+        if len(digits) > 12:
+            return None
+        try:
+            number = int(digits)
+        except ValueError:
+            return None
+    elif isinstance(value, list) and value and isinstance(value[0], int):
+        number = value[0]
+    else:
+        return None
+    return number if -(1 << 31) <= number < 1 << 31 else None
+
+
+def _index_in_series(data_set: DataSet) -> int | None:
+    number = _number(data_set, _INSTANCE_NUMBER)
+    return _number(data_set, _IMAGE_INDEX) if number is None else number
+
+
+_EXPECTED: Mapping[int, int | None] = {
+    0x00201002: 0x00200105,  # ImagesInAcquisition, NumberOfTemporalPositions
+    0x00540081: 0x00540101,  # NumberOfSlices, NumberOfTimeSlices
+    0x00181090: None,  # CardiacNumberOfImages
+}
+
+
+def _expected_number_of_instances(data_set: DataSet) -> int | None:
+    """How many instances the headers promise for the series: a product of two attributes, or one."""
+    for first, second in _EXPECTED.items():
+        if Tag(first) not in data_set:
+            continue
+        one = _number(data_set, first)
+        other = 1 if second is None else _number(data_set, second)
+        if one is not None and other is not None:
+            return one * other if one > 0 and other > 0 and one * other < 1 << 31 else None
+    return None

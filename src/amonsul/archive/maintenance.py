@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amonsul.archive.context import Archive
+from amonsul.archive.reclaim import reclaim_all
+from amonsul.blobs.store import BlobId
+from amonsul.database import attachments
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,4 +23,10 @@ class Recovered:
 
 def recover(archive: Archive) -> Recovered:
     """Finish or undo what earlier runs left in the middle. Call before the doors open; never scans the storage."""
-    raise NotImplementedError
+
+    def known(blobs: Sequence[BlobId]) -> set[BlobId]:
+        with archive.database.read() as tx:
+            return {BlobId(blob) for blob in attachments.known(tx, blobs)}
+
+    discarded = archive.blobs.recover(known)
+    return Recovered(discarded=discarded, reclaimed=reclaim_all(archive))

@@ -7,14 +7,29 @@ bytes and never an error in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from amonsul.archive.context import Archive
+from amonsul.archive.names import attachment_name, attachment_number, metadata_names
 from amonsul.blobs.store import BlobId
-from amonsul.dicom.header import Header
+from amonsul.database import Transaction, resources
+from amonsul.database import attachments as attachment_rows
+from amonsul.database import headers as header_rows
+from amonsul.database import metadata as metadata_rows
+from amonsul.database.attachments import DICOM, UNCOMPRESSED, Attachment
+from amonsul.dicom.header import Header, decode_header
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.errors import InexistentFile, InexistentItem, UnknownResource
+
+T = TypeVar("T")
+
+_SIZE_PREFIX = 8
+_CHUNK = 256 << 10
+_ATTEMPTS = 8
 
 
 class Metadata(NamedTuple):
@@ -35,6 +50,9 @@ class Metadata(NamedTuple):
 class StoredAttachment:
     """One attachment of a resource, and the way to its bytes.
 
+    If it is overwritten meanwhile, the attributes are those of the new bytes as soon as a method gave these; so open
+    first (`chunks`), then announce the size.
+
     Attributes:
         content_type: number; 1 is the DICOM file.
         uuid: identifier of the blob.
@@ -46,6 +64,9 @@ class StoredAttachment:
     """
 
     __slots__ = (
+        "_archive",
+        "_level",
+        "_orthanc_id",
         "compressed_md5",
         "compressed_size",
         "compression",
@@ -56,38 +77,79 @@ class StoredAttachment:
         "uuid",
     )
 
-    content_type: int
-    uuid: BlobId
-    size: int
-    md5: str
-    compressed_size: int
-    compressed_md5: str
-    compression: int
-    revision: int
+    def __init__(self, archive: Archive, level: Level, orthanc_id: OrthancId, row: Attachment) -> None:
+        self._archive = archive
+        self._level = level
+        self._orthanc_id = orthanc_id
+        self.content_type = row.content_type
+        self._take(row)
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """Bytes [start, end) of the uncompressed attachment.
 
         Raises:
             InexistentFile: the storage lost it.
+            UnknownResource: it was deleted meanwhile.
         """
-        raise NotImplementedError
+        if self.compression == UNCOMPRESSED:
+            return self._open(lambda blob: self._archive.blobs.read(blob, start, end))
+        return self._inflated()[start:end]
 
     def chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The same in pieces of bounded size; the blob is opened before this returns."""
-        raise NotImplementedError
+        """The same in pieces of bounded size; the blob is opened before this returns.
+
+        Raises:
+            InexistentFile: the storage lost it.
+            UnknownResource: it was deleted meanwhile.
+        """
+        if self.compression == UNCOMPRESSED:
+            return self._open(lambda blob: self._archive.blobs.chunks(blob, start, end))
+        data = self._inflated()[start:end]
+        return (data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK))
 
     def read_compressed(self) -> bytes:
         """The bytes as they lie in the storage."""
-        raise NotImplementedError
+        return self._open(self._archive.blobs.read)
 
     def path(self) -> Path | None:
-        """The file with the uncompressed bytes, where there is one (for `sendfile`)."""
-        raise NotImplementedError
+        """The file with the uncompressed bytes, where there is one; open it at once, it may go away."""
+        return self._open(self._archive.blobs.path) if self.compression == UNCOMPRESSED else None
 
     def verify(self) -> bool | None:
         """Whether the bytes match the MD5; None if none was computed."""
-        raise NotImplementedError
+        if not self.md5:
+            return None
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in self.chunks():
+            digest.update(chunk)
+        return digest.hexdigest() == self.md5
+
+    def _inflated(self) -> bytes:
+        return zlib.decompress(self.read_compressed()[_SIZE_PREFIX:])
+
+    def _take(self, row: Attachment) -> None:
+        self.uuid = BlobId(row.uuid)
+        self.size = row.size
+        self.md5 = row.md5
+        self.compressed_size = row.compressed_size
+        self.compressed_md5 = row.compressed_md5
+        self.compression = row.compression
+        self.revision = row.revision
+
+    def _open(self, reach: Callable[[BlobId], T]) -> T:
+        """Reach the blob; if it is gone, ask the index whether another took its place."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return reach(self.uuid)
+            except InexistentFile:
+                with self._archive.database.read() as tx:
+                    row = attachment_rows.find(tx, self._level, self._orthanc_id, self.content_type)
+                if row is None:
+                    raise UnknownResource from None
+                if row.uuid == self.uuid:
+                    raise
+                self._take(row)
+        return reach(self.uuid)
 
 
 def header(archive: Archive, instance_id: OrthancId) -> Header:
@@ -96,7 +158,11 @@ def header(archive: Archive, instance_id: OrthancId) -> Header:
     Raises:
         UnknownResource: there is no such instance.
     """
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        packed = header_rows.of_instance(tx, instance_id)
+    if packed is None:
+        raise UnknownResource
+    return decode_header(packed)
 
 
 def headers_below(archive: Archive, level: Level, orthanc_id: OrthancId) -> Iterator[tuple[OrthancId, Header]]:
@@ -105,17 +171,37 @@ def headers_below(archive: Archive, level: Level, orthanc_id: OrthancId) -> Iter
     Raises:
         UnknownResource: there is no such resource.
     """
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        row = _row(tx, level, orthanc_id)
+    return _headers(archive, level, row)
+
+
+def _headers(archive: Archive, level: Level, row: int) -> Iterator[tuple[OrthancId, Header]]:
+    after = 0
+    while True:
+        with archive.database.read() as tx:
+            chunk = header_rows.below(tx, level, row, after, limit=200)
+        for after, orthanc_id, packed in chunk:  # noqa: B007  # the last one is where the next chunk begins
+            yield orthanc_id, decode_header(packed)
+        if len(chunk) < 200:
+            return
 
 
 def attachment(archive: Archive, level: Level, orthanc_id: OrthancId, name: str = "dicom") -> StoredAttachment:
     """One attachment, by name or number of its content type.
 
     Raises:
-        UnknownResource: there is no such resource.
-        InexistentItem: it has no such attachment, or no such name is configured.
+        UnknownResource: there is no such resource, or it has no such attachment.
+        InexistentItem: no such name is configured.
     """
-    raise NotImplementedError
+    number = DICOM if name == "dicom" else attachment_number(archive.settings, name)
+    if number is None:
+        raise InexistentItem
+    with archive.database.read() as tx:
+        row = attachment_rows.find(tx, level, orthanc_id, number)
+    if row is None:
+        raise UnknownResource
+    return StoredAttachment(archive, level, orthanc_id, row)
 
 
 def attachments(archive: Archive, level: Level, orthanc_id: OrthancId) -> dict[str, int]:
@@ -124,7 +210,20 @@ def attachments(archive: Archive, level: Level, orthanc_id: OrthancId) -> dict[s
     Raises:
         UnknownResource: there is no such resource.
     """
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        rows = attachment_rows.of_row(tx, level, _row(tx, level, orthanc_id))
+    return {attachment_name(archive.settings, row.content_type): row.content_type for row in rows}
+
+
+def all_attachments(archive: Archive, level: Level, orthanc_id: OrthancId) -> list[StoredAttachment]:
+    """The attachments of a resource, in order of numbers.
+
+    Raises:
+        UnknownResource: there is no such resource.
+    """
+    with archive.database.read() as tx:
+        rows = attachment_rows.of_row(tx, level, _row(tx, level, orthanc_id))
+    return [StoredAttachment(archive, level, orthanc_id, row) for row in rows]
 
 
 def files_below(archive: Archive, level: Level, orthanc_id: OrthancId) -> Sequence[tuple[OrthancId, StoredAttachment]]:
@@ -133,7 +232,9 @@ def files_below(archive: Archive, level: Level, orthanc_id: OrthancId) -> Sequen
     Raises:
         UnknownResource: there is no such resource.
     """
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        rows = attachment_rows.files_below(tx, level, _row(tx, level, orthanc_id))
+    return [(found, StoredAttachment(archive, Level.INSTANCE, found, row)) for found, row in rows]
 
 
 def metadata(archive: Archive, level: Level, orthanc_id: OrthancId) -> dict[str, Metadata]:
@@ -142,4 +243,17 @@ def metadata(archive: Archive, level: Level, orthanc_id: OrthancId) -> dict[str,
     Raises:
         UnknownResource: there is no such resource.
     """
-    raise NotImplementedError
+    names = metadata_names(archive.settings)
+    with archive.database.read() as tx:
+        entries = metadata_rows.of_row(tx, level, _row(tx, level, orthanc_id))
+    return {
+        names.get(number, str(number)): Metadata(entry.value, entry.revision, number)
+        for number, entry in entries.items()
+    }
+
+
+def _row(tx: Transaction, level: Level, orthanc_id: OrthancId) -> int:
+    row = resources.row_of(tx, level, orthanc_id)
+    if row is None:
+        raise UnknownResource
+    return row

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from amonsul.archive.context import Archive
+from amonsul.database import statistics as counters
+from amonsul.database.statistics import ResourceStatistics, SystemStatistics
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.errors import UnknownResource
 
-
-@dataclass(frozen=True, slots=True)
-class SystemStatistics:
-    """Of the whole archive; sizes in bytes."""
-
-    patients: int
-    studies: int
-    series: int
-    instances: int
-    disk_size: int
-    uncompressed_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceStatistics:
-    """Of one resource and what is below it; sizes in bytes, `dicom_` counts the DICOM files alone."""
-
-    level: Level
-    studies: int
-    series: int
-    instances: int
-    disk_size: int
-    uncompressed_size: int
-    dicom_disk_size: int
-    dicom_uncompressed_size: int
+__all__ = ["ResourceStatistics", "SystemStatistics", "of_resource", "system"]
 
 
 def system(archive: Archive) -> SystemStatistics:
     """Statistics of the whole archive."""
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        return counters.system(tx)
 
 
 def of_resource(archive: Archive, level: Level, orthanc_id: OrthancId) -> ResourceStatistics:
@@ -45,4 +23,8 @@ def of_resource(archive: Archive, level: Level, orthanc_id: OrthancId) -> Resour
     Raises:
         UnknownResource: there is no such resource.
     """
-    raise NotImplementedError
+    with archive.database.read() as tx:
+        found = counters.of_resource(tx, level, orthanc_id)
+    if found is None:
+        raise UnknownResource
+    return found

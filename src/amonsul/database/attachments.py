@@ -140,9 +140,11 @@ def forget_tombstones(tx: Transaction, blobs: Sequence[str]) -> None:
 
 
 def known(tx: Transaction, blobs: Sequence[str]) -> set[str]:
-    """Those of some blobs that a row names."""
+    """Those of some blobs that a row names, of an attachment or of what a job made."""
+    condition = tx.dialect.is_text_in("uuid", "blobs")
     rows = tx.all(
-        f"SELECT uuid FROM attachments WHERE {tx.dialect.is_text_in('uuid', 'blobs')}", blobs=tx.dialect.texts(blobs)
+        f"SELECT uuid FROM attachments WHERE {condition} UNION ALL SELECT uuid FROM job_outputs WHERE {condition}",
+        blobs=tx.dialect.texts(blobs),
     )
     return {row[0] for row in rows}
 

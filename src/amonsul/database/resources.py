@@ -288,14 +288,26 @@ def ancestor_id(tx: Transaction, level: Level, orthanc_id: OrthancId, wanted: Le
     return row[0] if row else None
 
 
-def lookup(tx: Transaction, folded: str) -> list[tuple[Level, OrthancId]]:
-    """Resources whose identifier in DICOM, folded, is this."""
+def lookup(tx: Transaction, patient_id: str, uid: str) -> list[tuple[Level, OrthancId]]:
+    """Resources that have the Patient ID (folded) or UID."""
     columns = ("patient_id", "study_instance_uid", "series_instance_uid", "sop_instance_uid")
     found: list[tuple[Level, OrthancId]] = []
     for level, column in zip(Level, columns, strict=True):
-        rows = tx.all(f"SELECT orthanc_id FROM {TABLES[level]} WHERE {column} = :folded ORDER BY id", folded=folded)
+        value = patient_id if level is Level.PATIENT else uid
+        rows = tx.all(f"SELECT orthanc_id FROM {TABLES[level]} WHERE {column} = :value ORDER BY id", value=value)
         found += [(level, row[0]) for row in rows]
     return found
+
+
+def set_protection(tx: Transaction, row: int, is_protected: bool) -> None:
+    """Keep a patient from recycling; one let go is the last in line."""
+    tx.run(
+        "UPDATE patients SET is_protected = :is_protected, recycling_order = CASE WHEN :is_protected = 0 THEN "
+        "(SELECT MAX(recycling_order) + 1 FROM patients) ELSE recycling_order END "
+        "WHERE id = :row AND is_protected <> :is_protected",
+        row=row,
+        is_protected=int(is_protected),
+    )
 
 
 _ALL = (1 << 62) - 1
@@ -422,15 +434,13 @@ def _status(tx: Transaction, rows: Sequence[Row]) -> Mapping[int, str]:
     if not expected:
         return {}
     found: dict[int, str] = {}
-    for row, instances, indexed, distinct, low, high in tx.all(
-        "SELECT series_row, COUNT(*), COUNT(index_in_series), COUNT(DISTINCT index_in_series), MIN(index_in_series), "
+    for row, indexed, distinct, low, high in tx.all(
+        "SELECT series_row, COUNT(index_in_series), COUNT(DISTINCT index_in_series), MIN(index_in_series), "
         f"MAX(index_in_series) FROM instances WHERE {tx.dialect.is_number_in('series_row', 'rows')} "
         "GROUP BY series_row",
         rows=tx.dialect.numbers(expected),
     ):
-        if indexed < instances:
-            found[row] = "Unknown"
-        elif low < 1 or high > expected[row] or distinct < indexed:
+        if indexed and (low < 1 or high > expected[row] or distinct < indexed):
             found[row] = "Inconsistent"
         else:
             found[row] = "Complete" if distinct == expected[row] else "Missing"
