@@ -90,8 +90,9 @@ def places(pattern: str) -> Iterable[tuple[int, int]]:
 
 
 def keyword_of(name: str) -> str:
-    """`ROI Bottom-right (x)` becomes `ROIBottomRightX`."""
-    return "".join(word[0].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", name) if word) or "Unknown"
+    """`ROI Bottom-right (x)` becomes `ROIBottomRightX`; empty where only the VR is known."""
+    keyword = "".join(word[0].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", name) if word)
+    return "" if keyword == "Unknown" else keyword
 
 
 # Since edition 2024d, after pydicom's.

@@ -205,7 +205,7 @@ def _standard_private(creator: str) -> Mapping[int, Entry]:
     found = {}
     for line in lines.splitlines():
         group, element, vr, vm, keyword, name = line.split("\t")
-        found[int(group, 16) << 16 | int(element, 16)] = Entry(keyword, name, vr, vm)
+        found[int(group, 16) << 16 | int(element, 16)] = Entry(keyword or UNKNOWN_NAME, name, vr, vm)
     return found
 
 

@@ -557,8 +557,11 @@ class _Walk:
         assert isinstance(data_set, dict)
         if tag >> 16 == 0xFFFE:
             raise _Malformed("a delimiter where no item is open")
-        if tag in _PIXEL_DATA and len(inside) == 1 and self.pixel_data_offset is None:
-            self.pixel_data_offset, self.pixel_data_vr = pos, vr
+        if tag in _PIXEL_DATA:
+            if length == _UNDEFINED and is_implicit:  # encapsulated pixel data is always OB (PS3.5 §A.4)
+                vr = "OB"
+            if len(inside) == 1 and self.pixel_data_offset is None:
+                self.pixel_data_offset, self.pixel_data_vr = pos, vr
         if length == _UNDEFINED:
             if tag not in _PIXEL_DATA and (vr == "UN" or is_implicit):  # PS3.5 §6.2.2, Note 4
                 found, stop = self._run(start, end, True, is_implicit and is_big_endian, decoder, inside, length)
