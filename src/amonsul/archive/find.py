@@ -212,7 +212,7 @@ def _page(archive: Archive, tx: Transaction, query: Query) -> Sequence[tuple[int
     """Rows and identifiers of the answers."""
     prepared = _prepare(archive, tx, query)
     if prepared.is_decided:
-        return search.page(tx, prepared, _main_levels(archive), metadata_numbers(archive.settings))
+        return search.page(tx, prepared, _main_levels(archive), _metadata_numbers(archive, query))
     matching = _matching(archive, tx, prepared)
     stop = query.since + query.limit if query.limit else None
     return [(resource.row, resource.orthanc_id) for resource in islice(matching, query.since, stop)]
@@ -223,7 +223,7 @@ def _prepare(archive: Archive, tx: Transaction, query: Query) -> search.Search:
         query,
         tx.dialect,
         _main_levels(archive),
-        metadata_numbers(archive.settings),
+        _metadata_numbers(archive, query),
         headers=archive.settings.storage_access_on_find is StorageAccess.ALWAYS,
     )
 
@@ -233,9 +233,15 @@ def _matching(archive: Archive, tx: Transaction, prepared: search.Search) -> Ite
         tx,
         prepared,
         _main_levels(archive),
-        metadata_numbers(archive.settings),
+        _metadata_numbers(archive, prepared.query),
         metadata_names(archive.settings),
     )
+
+
+def _metadata_numbers(archive: Archive, query: Query) -> Mapping[str, int]:
+    """Numbers of metadata by name, also of those that the query calls by their number."""
+    names = [wanted.name for wanted in query.metadata] + [str(order.key) for order in query.order_by]
+    return {**{name: int(name) for name in names if name.isdecimal()}, **metadata_numbers(archive.settings)}
 
 
 def _main_levels(archive: Archive) -> Mapping[Tag, Level]:

@@ -115,6 +115,7 @@ def archive_settings(configuration: Configuration) -> ArchiveSettings:
             max_inflated_bytes=configuration.number("Amonsul.MaximumInflatedSizeMB") * _MEGABYTE,
         ),
         storage_access_on_find=StorageAccess(configuration.text("StorageAccessOnFind")),
+        check_revisions=configuration.flag("CheckRevisions"),
         user_metadata=_numbers(configuration, "UserMetadata"),
         user_content_types=_numbers(configuration, "UserContentType"),
     )

@@ -285,6 +285,7 @@ def _labels(search: Search, dialect: Dialect) -> None:
     of_row = f"level = {int(level)} AND resource_row = {{t}}.id"
     if query.labels_constraint is LabelsConstraint.NONE:
         if not query.labels:
+            search.require(_Condition(level, f"NOT EXISTS (SELECT 1 FROM labels WHERE {of_row})", {}))
             return
         name = search.name()
         condition = dialect.is_text_in("label", name)

@@ -77,7 +77,8 @@ class Query:
     Attributes:
         level: of the answers.
         constraints: on attributes.
-        labels: and `labels_constraint`, how they must relate to those of the resource; no labels: no constraint.
+        labels: and `labels_constraint`, how they must relate to those of the resource; without labels there is no
+            constraint, but with NONE, which then asks for resources that have no label at all.
         metadata: constraints on metadata of the resource.
         order_by: keys in order; then, and without keys, in the order of arrival.
         since: answers to skip.

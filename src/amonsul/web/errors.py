@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 import orjson
 
-from amonsul.errors import AmonsulError, InternalError, Unavailable
+from amonsul.errors import AmonsulError, Forbidden, InternalError, Unavailable
 from amonsul.web.values import TEXT_TYPE, Headers, Response
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
 
 def refusal(error: AmonsulError, method: str, uri: str, describe: bool, headers: Headers = ()) -> Response:
     """The answer to a request that was refused."""
+    if isinstance(error, Forbidden):
+        return Response(403, None, b"", headers)
     if isinstance(error, Unavailable):
         headers = (*headers, (b"retry-after", b"5"))
     if not describe:

@@ -45,7 +45,8 @@ def file_response(stored: StoredAttachment, content_type: bytes, headers: Header
     """All bytes of an attachment."""
     if stored.size <= _WHOLE_IN_MEMORY:
         return Response(200, content_type, stored.read(), headers)
-    return Response(200, content_type, Stream(stored.chunks(), stored.size), headers)
+    chunks = stored.chunks()  # if it was overwritten meanwhile, this is the moment from which its size is true
+    return Response(200, content_type, Stream(chunks, stored.size), headers)
 
 
 def ranged_response(

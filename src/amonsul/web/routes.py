@@ -39,6 +39,7 @@ _CONTENT = Parameter(
 _FILENAME = Parameter("filename", "Name of the download in the Content-Disposition header.")
 _TRANSCODE = Parameter("transcode", "UID of the transfer syntax to deliver.")
 _IF_NONE_MATCH = Parameter("If-None-Match", "ETag that the client has; 304 if it is current.", place="header")
+_IF_MATCH = Parameter("If-Match", "ETag that must be current, or 409.", place="header")
 _RANGE = Parameter("Range", "Part of the bytes: `bytes=0-99`.", place="header")
 _ACCEPT = Parameter("Accept", "`application/dicom+json` or `application/dicom+xml` for those models.", place="header")
 
@@ -163,6 +164,7 @@ def _tools() -> Iterator[Route]:
             request_types=(_TEXT,),
             answers=_TEXT,
         )
+    yield Route("GET", "/tools/labels", resources.all_labels, "List all labels in use", tag)
     yield Route(
         "POST",
         "/tools/execute-script",
@@ -348,7 +350,34 @@ def _level(level: Level) -> Iterator[Route]:
         tag,
         answers=_TEXT,
     )
+    yield Route(
+        "PUT",
+        f"{one}/labels/{{label}}",
+        partial(resources.add_label, level),
+        f"Give a {name} a label",
+        tag,
+        answers=_TEXT,
+    )
+    yield Route(
+        "DELETE",
+        f"{one}/labels/{{label}}",
+        partial(resources.remove_label, level),
+        f"Take a label from a {name}",
+        tag,
+        answers=_TEXT,
+    )
     if level is Level.PATIENT:
+        yield Route(
+            "PUT",
+            f"{one}/protected",
+            resources.set_protected,
+            "Keep a patient from recycling",
+            tag,
+            "The body is `1` or `0`.",
+            body=Body.SMALL,
+            request_types=(_TEXT,),
+            answers=_TEXT,
+        )
         yield Route(
             "GET",
             f"{one}/protected",
@@ -470,6 +499,7 @@ def _instances() -> Iterator[Route]:
         tag,
         parameters=(_SIMPLIFY, _SHORT),
     )
+    yield Route("GET", f"{one}/frames", resources.get_frames, "List the frames of an instance", tag)
     yield Route("GET", f"{one}/content", tags.get_content, "List the attributes of an instance by number", tag)
     yield Route(
         "GET",
@@ -517,6 +547,27 @@ def _metadata_and_attachments(level: Level) -> Iterator[Route]:
         answers=_TEXT,
     )
     yield Route(
+        "PUT",
+        f"{one}/metadata/{{name}}",
+        partial(attachments.set_metadata, level),
+        f"Set a metadata of a {name}",
+        tag,
+        "Only user-defined ones: numbers from 1024 to 65535, and names of the option `UserMetadata`.",
+        parameters=(_IF_MATCH,),
+        body=Body.SMALL,
+        request_types=(_TEXT,),
+        answers=_TEXT,
+    )
+    yield Route(
+        "DELETE",
+        f"{one}/metadata/{{name}}",
+        partial(attachments.delete_metadata, level),
+        f"Delete a metadata of a {name}",
+        tag,
+        parameters=(_IF_MATCH,),
+        answers=_TEXT,
+    )
+    yield Route(
         "GET",
         f"{one}/attachments",
         partial(attachments.list_attachments, level),
@@ -532,6 +583,26 @@ def _metadata_and_attachments(level: Level) -> Iterator[Route]:
         f"List what can be done with an attachment of a {name}",
         tag,
         parameters=(_IF_NONE_MATCH,),
+    )
+    yield Route(
+        "PUT",
+        attachment,
+        partial(attachments.set_attachment, level),
+        f"Set an attachment of a {name}",
+        tag,
+        "Only user-defined ones: numbers from 1024 to 65535, and names of the option `UserContentType`.",
+        parameters=(_IF_MATCH,),
+        body=Body.LARGE,
+        request_types=(_BINARY,),
+    )
+    yield Route(
+        "DELETE",
+        attachment,
+        partial(attachments.delete_attachment, level),
+        f"Delete an attachment of a {name}",
+        tag,
+        parameters=(_IF_MATCH,),
+        answers=_TEXT,
     )
     for operation, handler, summary, answers in (
         ("info", attachments.get_info, "Sizes and checksums", "application/json"),

@@ -127,9 +127,11 @@ def _decoded(value: str) -> str:
 def split_path(raw: bytes) -> list[str]:
     """Segments of a path as it came over the wire; empty ones vanish, `.` and `..` are resolved.
 
-    A segment keeps an escaped slash. Path parameters (`;…`) are left alone.
+    Escapes are resolved first, so that an escaped slash separates like any other. Parameters (`;…`) are left alone.
     """
     path = raw.decode("latin-1")
+    if "%" in path:
+        path = unquote(path)
     segments = [segment for segment in path.split("/") if segment]
     if "/." in path:
         resolved: list[str] = []
@@ -139,6 +141,4 @@ def split_path(raw: bytes) -> list[str]:
             elif segment != ".":
                 resolved.append(segment)
         segments = resolved
-    if "%" in path:
-        segments = [unquote(segment) for segment in segments]
     return segments

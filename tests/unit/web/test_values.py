@@ -16,11 +16,11 @@ from amonsul.web.values import Request, parse_query, split_path
         (b"/../../system", ["system"]),
         (b"/a/./b", ["a", "b"]),
         (b"/a/..b/.c", ["a", "..b", ".c"]),
-        (b"/a%2Fb/c%20d", ["a/b", "c d"]),
+        (b"/a%2Fb/c%20d", ["a", "b", "c d"]),
         (b"/instances/%zz", ["instances", "%zz"]),
         (b"/labels/%C3%A9", ["labels", "é"]),
         (b"/labels/%ff", ["labels", "\ufffd"]),
-        (b"/a/%2e%2e/b", ["a", "..", "b"]),
+        (b"/a/%2e%2e/b", ["b"]),
     ],
 )
 def test_paths_are_split(raw: bytes, segments: list[str]) -> None:

@@ -1,22 +1,25 @@
-"""Attachments and metadata of resources: what a client reads of them.
+"""Attachments and metadata of resources: bytes and text that have a name, or a number, and a revision.
 
-Each is a small value with a name, or a number, and a revision that its ETag tells.
+The ETag tells revision and MD5, as `"0-5d41402abc4b2a76b9719d911017c592"`; `If-Match` and `If-None-Match` take it back,
+or the revision alone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 
-from amonsul.archive import read
+from amonsul.archive import edit, names, read
 from amonsul.archive.read import StoredAttachment
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.errors import InexistentItem, UnknownResource
+from amonsul.errors import InexistentItem, ParameterOutOfRange, UnknownResource
 from amonsul.web.auth import SANDBOX
 from amonsul.web.files import content_disposition, etag, ranged_response
 from amonsul.web.services import Services
 from amonsul.web.values import BINARY_TYPE, DICOM_TYPE, NOT_FOUND, TEXT_TYPE, Headers, Request, Response, empty, json
 
 DICOM = 1
+_ETAG = re.compile(r'(?:W/)?"?(\d{1,18})(?:-([0-9a-fA-F]*))?"?')
 OPERATIONS = (
     "compress",
     "compressed-data",
@@ -110,6 +113,24 @@ def get_compressed_data(level: Level, services: Services, request: Request) -> R
     return _unchanged(request, stored) or Response(200, BINARY_TYPE, stored.read_compressed(), _etag(stored))
 
 
+def set_attachment(level: Level, services: Services, request: Request) -> Response:
+    """PUT /{level}/{id}/attachments/{name}."""
+    archive, orthanc_id, name = services.archive, OrthancId(request.params["id"]), request.params["name"]
+    md5 = hashlib.md5(request.body.view(), usedforsecurity=False).hexdigest()
+    try:
+        written = edit.set_attachment(archive, level, orthanc_id, name, request.body, _expected(services, request))
+    except UnknownResource:
+        raise InexistentItem from None
+    return json({}, (etag(written.revision, md5),), b"application/json")
+
+
+def delete_attachment(level: Level, services: Services, request: Request) -> Response:
+    """DELETE /{level}/{id}/attachments/{name}."""
+    orthanc_id, name = OrthancId(request.params["id"]), request.params["name"]
+    edit.delete_attachment(services.archive, level, orthanc_id, name, _expected(services, request))
+    return Response(200, TEXT_TYPE)
+
+
 def verify_md5(level: Level, services: Services, request: Request) -> Response:
     """POST /{level}/{id}/attachments/{name}/verify-md5."""
     if _stored(level, services, request).verify():
@@ -118,10 +139,7 @@ def verify_md5(level: Level, services: Services, request: Request) -> Response:
 
 
 def _stored(level: Level, services: Services, request: Request) -> StoredAttachment:
-    try:
-        return read.attachment(services.archive, level, OrthancId(request.params["id"]), request.params["name"])
-    except InexistentItem:
-        raise UnknownResource from None
+    return read.attachment(services.archive, level, OrthancId(request.params["id"]), request.params["name"])
 
 
 def _etag(stored: StoredAttachment) -> Headers:
@@ -149,6 +167,18 @@ def not_modified(request: Request, revision: int, md5: str) -> Response | None:
     if tags & {str(revision), f"{revision}-{md5}"}:
         return empty(304, (etag(revision, md5),))
     return None
+
+
+def _expected(services: Services, request: Request) -> edit.Expected | None:
+    """What `If-Match` says: `"N-md5"` or `"N"`."""
+    header = request.header(b"if-match")
+    if header is None:
+        return None
+    found = _ETAG.fullmatch(header.strip())
+    if found is None:
+        raise ParameterOutOfRange(f'The "If-Match" header should contain an ETag, but found: {header[:80]}')
+    revision, md5 = found.groups()
+    return edit.Expected(int(revision), md5 if services.archive.settings.store_md5 else None)
 
 
 # ---------------------------------------------------------------------------------------------------- metadata
@@ -180,38 +210,38 @@ def get_metadata(level: Level, services: Services, request: Request) -> Response
     )
 
 
-CORE_METADATA = {
-    "IndexInSeries": 1,
-    "ReceptionDate": 2,
-    "RemoteAET": 3,
-    "ExpectedNumberOfInstances": 4,
-    "ModifiedFrom": 5,
-    "AnonymizedFrom": 6,
-    "LastUpdate": 7,
-    "Origin": 8,
-    "TransferSyntax": 9,
-    "SopClassUid": 10,
-    "RemoteIP": 11,
-    "CalledAET": 12,
-    "HttpUsername": 13,
-    "PixelDataOffset": 14,
-    "MainDicomTagsSignature": 15,
-    "MainDicomSequences": 16,
-    "PixelDataVR": 17,
-}
-"""Numbers of the metadata that the server writes."""
-
-
 def metadata_number(services: Services, name: str) -> int:
     """The number of a metadata by its name or number.
 
     Raises:
         InexistentItem: there is no such name.
     """
-    number = CORE_METADATA.get(name) or services.archive.settings.user_metadata.get(name)
-    if number is not None:
-        return number
-    digits = name.removeprefix("-")
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
+    number = names.metadata_number(services.archive.settings, name)
+    if number is None:
         raise InexistentItem
-    return int(name)
+    return number
+
+
+def metadata_name(services: Services, name: str) -> str:
+    """The name of a metadata by its name or number; the number if it has none.
+
+    Raises:
+        InexistentItem: there is no such name.
+    """
+    number = metadata_number(services, name)
+    return names.metadata_names(services.archive.settings).get(number, str(number))
+
+
+def set_metadata(level: Level, services: Services, request: Request) -> Response:
+    """PUT /{level}/{id}/metadata/{name}."""
+    orthanc_id, name = OrthancId(request.params["id"]), request.params["name"]
+    expected = _expected(services, request)
+    written = edit.set_metadata(services.archive, level, orthanc_id, name, request.data(), expected)
+    return Response(200, TEXT_TYPE, b"", (etag(written.revision, written.md5),))
+
+
+def delete_metadata(level: Level, services: Services, request: Request) -> Response:
+    """DELETE /{level}/{id}/metadata/{name}."""
+    orthanc_id, name = OrthancId(request.params["id"]), request.params["name"]
+    edit.delete_metadata(services.archive, level, orthanc_id, name, _expected(services, request))
+    return Response(200, TEXT_TYPE)

@@ -18,7 +18,9 @@ def list_changes(services: Services, request: Request) -> Response:
     if "last" in request.query:
         return json(_describe(changes.last(services.archive, types)))
     since, limit, to = _number(request, "since"), _number(request, "limit"), _number(request, "to")
-    limit = _DEFAULT_LIMIT if limit is None or limit < 0 else min(limit, _MAX_LIMIT)
+    if limit is not None and limit < 0:
+        return json({"Changes": [], "Done": True, "Last": changes.last(services.archive).last})
+    limit = _DEFAULT_LIMIT if limit is None else min(limit, _MAX_LIMIT)
     return json(_describe(changes.page(services.archive, since, limit, to, types)))
 
 

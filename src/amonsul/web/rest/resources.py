@@ -16,6 +16,7 @@ from amonsul.dicom.dictionary import Dictionary
 from amonsul.dicom.elements import Tag, format_tag
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.errors import (
+    BadFileFormat,
     BadParameterType,
     BadRequest,
     InexistentItem,
@@ -26,9 +27,11 @@ from amonsul.errors import (
 from amonsul.web.rest.attachments import describe_attachment
 from amonsul.web.rest.slices import ordered_slices
 from amonsul.web.services import Services
-from amonsul.web.values import NOT_FOUND, Request, Response, json
+from amonsul.web.values import NOT_FOUND, TEXT_TYPE, Request, Response, json
 
 _MEGABYTE = 1 << 20
+_NUMBER_OF_FRAMES = Tag(0x00280008)
+_MAX_FRAMES = 1_000_000
 MAX_REQUESTED_TAGS = 1000
 
 
@@ -369,13 +372,62 @@ def get_labels(level: Level, services: Services, request: Request) -> Response:
 def get_label(level: Level, services: Services, request: Request) -> Response:
     """GET /{level}/{id}/labels/{label}."""
     labels = find.get(services.archive, level, identifier(request), Content.LABELS).labels
-    return Response(200, b"text/plain") if request.params["label"] in labels else NOT_FOUND
+    return Response(200, TEXT_TYPE) if request.params["label"] in labels else NOT_FOUND
+
+
+def add_label(level: Level, services: Services, request: Request) -> Response:
+    """PUT /{level}/{id}/labels/{label}."""
+    edit.add_label(services.archive, level, identifier(request), request.params["label"])
+    return Response(200, TEXT_TYPE)
+
+
+def remove_label(level: Level, services: Services, request: Request) -> Response:
+    """DELETE /{level}/{id}/labels/{label}."""
+    edit.remove_label(services.archive, level, identifier(request), request.params["label"])
+    return Response(200, TEXT_TYPE)
+
+
+def all_labels(services: Services, _request: Request) -> Response:
+    """GET /tools/labels."""
+    return json(edit.all_labels(services.archive))
+
+
+def set_protected(services: Services, request: Request) -> Response:
+    """PUT /patients/{id}/protected."""
+    is_protected = boolean(request)
+    try:
+        edit.set_protection(services.archive, identifier(request), is_protected)
+    except UnknownResource:
+        raise ParameterOutOfRange("there is no such patient") from None
+    return Response(200, TEXT_TYPE)
+
+
+def boolean(request: Request) -> bool:
+    """A body that says `1` or `0`, `true` or `false`."""
+    match request.text().strip():
+        case "1" | "true":
+            return True
+        case "0" | "false":
+            return False
+    raise BadFileFormat("Boolean value expected")
+
+
+def get_frames(services: Services, request: Request) -> Response:
+    """GET /instances/{id}/frames."""
+    data_set = read.header(services.archive, identifier(request)).data_set
+    frames = data_set.get(_NUMBER_OF_FRAMES)
+    text = frames.value.strip() if frames is not None and isinstance(frames.value, str) else ""
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1
+    return json(list(range(min(max(count, 1), _MAX_FRAMES))))
 
 
 def get_protected(services: Services, request: Request) -> Response:
     """GET /patients/{id}/protected."""
-    patient = find.get(services.archive, Level.PATIENT, identifier(request), Content.NOTHING)
-    return Response(200, b"text/plain", b"1" if patient.is_protected else b"0")
+    try:
+        patient = find.get(services.archive, Level.PATIENT, identifier(request), Content.NOTHING)
+    except UnknownResource:
+        raise ParameterOutOfRange("there is no such patient") from None
+    return Response(200, TEXT_TYPE, b"1" if patient.is_protected else b"0")
 
 
 def get_ordered_slices(services: Services, request: Request) -> Response:

@@ -20,7 +20,7 @@ from amonsul.dicom.query import (
 )
 from amonsul.errors import BadFileFormat, BadRequest, ParameterOutOfRange, UnknownResource
 from amonsul.web.json_body import Json, parse_object
-from amonsul.web.rest.attachments import metadata_number
+from amonsul.web.rest.attachments import metadata_name
 from amonsul.web.rest.resources import (
     Part,
     TagForm,
@@ -120,10 +120,10 @@ def _metadata_constraints(services: Services, body: Body, case_sensitive: bool) 
     for name, key in wanted.items():
         if not isinstance(key, str):
             raise BadRequest(f'Metadata "{name}" must be associated with a string')
-        metadata_number(services, name)
         match = parse_match("LO", key)
+        known = metadata_name(services, name)
         if not isinstance(match, Universal):
-            constraints.append(MetadataConstraint(name, match, case_sensitive))
+            constraints.append(MetadataConstraint(known, match, case_sensitive))
     return constraints
 
 
@@ -146,8 +146,7 @@ def _order_key(services: Services, order: Json) -> OrderKey:
     if not isinstance(name, str):
         raise BadRequest('Field "Key" must be a string')
     if kind.startswith("Metadata"):
-        metadata_number(services, name)
-        return OrderKey(name, Direction(direction), cast)
+        return OrderKey(metadata_name(services, name), Direction(direction), cast)
     return OrderKey(services.archive.dictionary.tag(name), Direction(direction), cast)
 
 
@@ -240,7 +239,7 @@ def bulk_content(services: Services, request: Request) -> Response:
     if level_name is not None and not isinstance(level_name, str):
         raise BadRequest('Field "Level" should be a string')
     wanted = None if level_name is None else parse_level(level_name)
-    metadata = _flag(body, "Metadata", wanted is not None)
+    metadata = _flag(body, "Metadata", True)
     try:
         identifiers = _texts(body, "Resources", "")
     except BadRequest:
@@ -262,15 +261,20 @@ def bulk_content(services: Services, request: Request) -> Response:
 
 
 def _at_level(services: Services, identifiers: Sequence[str], wanted: Level | None) -> list[tuple[Level, OrthancId]]:
-    """The resources that exist, or those above or below them at one level, each once."""
+    """The resources that exist as often as they are named, or those above or below them at one level, each once."""
     archive = services.archive
+    if len(identifiers) > MAX_RESOURCES:
+        raise ParameterOutOfRange(f"more than {MAX_RESOURCES} resources")
+    if wanted is None:
+        named = [(find.level_of(archive, OrthancId(identifier)), OrthancId(identifier)) for identifier in identifiers]
+        return [(level, orthanc_id) for level, orthanc_id in named if level is not None]
     found: dict[tuple[Level, OrthancId], None] = {}
     for identifier in dict.fromkeys(identifiers):
         orthanc_id = OrthancId(identifier)
         level = find.level_of(archive, orthanc_id)
         if level is None:
             continue
-        if wanted is None or wanted is level:
+        if wanted is level:
             found[level, orthanc_id] = None
         elif wanted < level:
             above = find.ancestor(archive, level, orthanc_id, wanted, find.Content.NOTHING)

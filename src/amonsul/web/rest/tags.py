@@ -30,6 +30,7 @@ _PRINTERS: Mapping[TagForm, Callable[..., dict[str, object]]] = {
     TagForm.NAMES: json_tags.simplified,
 }
 _ENCAPSULATED_DOCUMENT = Tag(0x00420011)
+_ENCAPSULATED_DOCUMENT_LENGTH = Tag(0x00420015)
 _MIME_TYPE_OF_ENCAPSULATED_DOCUMENT = Tag(0x00420012)
 _INLINE_LIMIT = 256 << 20
 
@@ -111,7 +112,11 @@ def get_pdf(services: Services, request: Request) -> Response:
         return NOT_FOUND
     stored = read.attachment(services.archive, Level.INSTANCE, _id(request))
     found = content.lookup(_view(stored), [format_tag(_ENCAPSULATED_DOCUMENT)])
-    return Response(200, b"application/pdf", b"" if isinstance(found, list) else bytes(found), SANDBOX)
+    pdf = b"" if isinstance(found, list) else bytes(found)
+    length = data_set.get(_ENCAPSULATED_DOCUMENT_LENGTH)
+    if length is not None and isinstance(length.value, list) and length.value:
+        pdf = pdf[: int(str(length.value[0]))]  # without the padding to an even length
+    return Response(200, b"application/pdf", pdf, SANDBOX)
 
 
 def get_file(services: Services, request: Request) -> Response:

@@ -7,7 +7,7 @@ import logging
 import platform
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import orjson
@@ -19,6 +19,7 @@ from amonsul.dicom import charsets, uids
 from amonsul.dicom.levels import Level
 from amonsul.errors import BadFileFormat, ParameterOutOfRange
 from amonsul.web.json_body import Json, parse
+from amonsul.web.rest.resources import boolean
 from amonsul.web.services import Services, Switch
 from amonsul.web.values import JSON_TYPE, NOT_FOUND, TEXT_TYPE, Request, Response, empty, json, text
 
@@ -105,10 +106,15 @@ def _system(services: Services) -> bytes:
                 "python": platform.python_version(),
                 "sqlite": sqlite3.sqlite_version,
             },
-            "UserMetadata": dict(archive.settings.user_metadata),
+            "UserMetadata": _both_ways(archive.settings.user_metadata),
             "Version": COMPATIBLE_VERSION,
         }
     )
+
+
+def _both_ways(numbers: Mapping[str, int]) -> dict[str, int]:
+    """User-defined metadata by name, and by number written as one: that is how clients look them up."""
+    return {**numbers, **{str(number): number for number in numbers.values()}}
 
 
 def get_root(_services: Services, _request: Request) -> Response:
@@ -245,10 +251,7 @@ def get_switch(name: str, services: Services, _request: Request) -> Response:
 
 def set_switch(name: str, services: Services, request: Request) -> Response:
     """PUT of a route that takes `1` or `0`, `true` or `false`."""
-    wanted = request.text().strip()
-    if wanted not in ("0", "1", "true", "false"):
-        raise BadFileFormat("Boolean value expected")
-    _switch(services, name).set(wanted in ("1", "true"))
+    _switch(services, name).set(boolean(request))
     return Response(200, TEXT_TYPE)
 
 
