@@ -96,11 +96,9 @@ def test_fsck_finds_both_ways_and_repairs(tmp_path: Path) -> None:
     images = folder_of_images(tmp_path)
     (tmp_path / "configuration.json").write_text('{"StorageDirectory": "storage"}')
     assert run_cli("import", str(images), "configuration.json", cwd=tmp_path).returncode == 0
-    largest = sorted((tmp_path / "storage").rglob("*"), key=lambda file: file.is_file() and len(file.name) == 36)
-    blobs = [file for file in largest if file.is_file() and len(file.name) == 36]
+    blobs = [file for file in (tmp_path / "storage" / "blobs").rglob("*") if file.is_file()]
     assert len(blobs) == len(NAMES)
-    orphan = blobs[0].with_name("0" * 8 + blobs[0].name[8:])
-    shutil.copy(blobs[0], orphan)
+    shutil.copy(blobs[0], blobs[0].with_name(blobs[0].name[:-12] + "0" * 12))
     blobs[1].unlink()
     found = run_cli("fsck", "configuration.json", cwd=tmp_path)
     assert found.returncode == 1
