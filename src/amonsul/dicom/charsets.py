@@ -253,6 +253,11 @@ def decoder(specific_character_set: str, default_charset: str = "ISO_IR 100") ->
     return Decoder(None, g1=codec)
 
 
+def is_known(specific_character_set: str) -> bool:
+    """Whether a value of (0008,0005) says anything that is understood."""
+    return _parse(specific_character_set) is not None
+
+
 def encode(text: str, specific_character_set: str, is_person_name: bool = False) -> bytes:
     """Write text in a character set; what it does not have is left out. Never fails.
 
