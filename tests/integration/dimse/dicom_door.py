@@ -27,7 +27,7 @@ from amonsul.dimse_server.listener import DicomServer
 from amonsul.dimse_server.service import Service
 from amonsul.dimse_server.settings import DimseSettings, DimseSwitches
 from amonsul.dimse_server.store import StoreService
-from amonsul.protocols.dimse.commands import CEchoRq, Command, CStoreRq, Request, decode, encode
+from amonsul.protocols.dimse.commands import CCancelRq, CEchoRq, Command, CStoreRq, Request, decode, encode
 from amonsul.protocols.dimse.messages import encode_message, fragments
 from amonsul.protocols.upper_layer import pdu as pdus
 from amonsul.protocols.upper_layer.items import ProposedContext, UserInformation
@@ -214,7 +214,7 @@ class Peer:
             self.max_pdu_length = answer.user_information.max_pdu_length
         return answer
 
-    def send_message(self, context_id: int, command: Request, data_set: bytes | None = None) -> None:
+    def send_message(self, context_id: int, command: Request | CCancelRq, data_set: bytes | None = None) -> None:
         self.send(encode_message(context_id, command, data_set, self.max_pdu_length))
 
     def receive_command(self) -> Command | None:
