@@ -212,7 +212,7 @@ def _check_tree(archive: Archive, repair: Repair) -> Iterator[Finding]:
     for level, _, orthanc_id in empty:
         yield Finding("empty", orthanc_id, f"the {level.type_name.lower()} has nothing below it", False)
     for found in wrong:
-        details = f"{found.column} is {found.stored}, should be {found.counted}"
+        details = f"{found.column} is {found.stored!r}, should be {found.counted!r}"
         yield Finding("aggregate", f"{found.level.type_name.lower()} {found.orthanc_id}", details, repaired)
     for name, (stored, counted) in totals.items():
         yield Finding("aggregate", "statistics", f"{name} is {stored}, should be {counted}", repaired)

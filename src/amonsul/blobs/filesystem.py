@@ -117,7 +117,7 @@ class FilesystemBlobs:
             try:
                 os.unlink(path)
                 break
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
                 raise CannotStore(f"cannot delete blob {blob}: {error.strerror}") from error
