@@ -23,11 +23,13 @@ def element(tag: int, vr: str, value: bytes) -> bytes:
     return head + struct.pack("<H", len(value)) + value
 
 
-def dicom_file(attributes: Mapping[str, str | int], pixels: bytes = b"") -> bytes:
-    """A file with some attributes by keyword, in UTF-8; numbers are for US."""
+def dicom_file(attributes: Mapping[str, str | int | None], pixels: bytes = b"") -> bytes:
+    """A file with some attributes by keyword, in UTF-8; numbers are for US; None leaves one out."""
     values = {"SpecificCharacterSet": "ISO_IR 192", "SOPClassUID": CT_IMAGE_STORAGE, **attributes}
     data_set = []
     for keyword, value in values.items():
+        if value is None:
+            continue
         tag = STANDARD.tag(keyword)
         vr = STANDARD.vr(tag)
         data_set.append((tag, vr, value.encode() if isinstance(value, str) else struct.pack("<H", value)))
@@ -40,10 +42,16 @@ def dicom_file(attributes: Mapping[str, str | int], pixels: bytes = b"") -> byte
 
 
 def instance_file(
-    patient: int = 1, study: int = 1, series: int = 1, instance: int = 1, *, pixels: bytes = b"", **more: str | int
+    patient: int = 1,
+    study: int = 1,
+    series: int = 1,
+    instance: int = 1,
+    *,
+    pixels: bytes = b"",
+    **more: str | int | None,
 ) -> bytes:
     """An instance whose identity is a function of the numbers."""
-    attributes: dict[str, str | int] = {
+    attributes: dict[str, str | int | None] = {
         "PatientID": f"PID{patient}",
         "PatientName": f"Patient^Number{patient:04}",
         "StudyInstanceUID": f"1.2.3.{patient}.{study}",

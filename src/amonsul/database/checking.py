@@ -38,7 +38,7 @@ def wrong_aggregates(tx: Transaction) -> Iterator[WrongAggregate]:
             if not rows:
                 break
             after = rows[-1][0]
-            names = dict(rows)
+            names: dict[int, str] = dict(rows)
             counted = _counted(tx, level, list(names))
             stored = _stored(tx, level, list(names))
             for row, values in stored.items():

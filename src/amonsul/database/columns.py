@@ -64,9 +64,19 @@ COLUMNS: Mapping[int, Column] = {**_PATIENT, **_STUDY, **_SERIES, **_INSTANCE}
 
 
 def fold(column: Column, text: str) -> str:
-    """Text as the column holds it; what is compared with the column goes through the same."""
-    text = text.replace("\0", "")
-    return text if column.is_exact else normalize(text)
+    """Text as the column holds it; what is compared with the column goes through the same.
+
+    Dates and times lose the separators of ACR-NEMA, `2004.01.19` and `07:27:30` (PS3.5 §6.2).
+    """
+    if "\0" in text:
+        text = text.replace("\0", "")
+    if not column.is_exact:
+        return normalize(text)
+    if "." in text[4:5] and column.name.endswith("_date"):
+        return text.replace(".", "")
+    if ":" in text[2:3] and column.name.endswith("_time"):
+        return text.replace(":", "")
+    return text
 
 
 def search_values(level: Level, tags: Mapping[Tag, str]) -> dict[str, str | None]:

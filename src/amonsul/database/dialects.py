@@ -116,6 +116,9 @@ class _PostgreSql(Dialect):
     def is_number_in(self, column: str, parameter: str) -> str:
         return f"{column} = ANY(CAST(:{parameter} AS BIGINT[]))"
 
+    def texts(self, values: Iterable[str]) -> str:
+        return orjson.dumps([value.replace("\0", "\ufffd") for value in values]).decode()
+
     def is_text_in(self, column: str, parameter: str) -> str:
         return f"{column} = ANY(ARRAY(SELECT json_array_elements_text(CAST(:{parameter} AS JSON))))"
 

@@ -38,6 +38,14 @@ def translate(sql: str) -> str:
     return re.sub(r"(?<![:\w]):([a-z_]\w*)", r"%(\1)s", sql.replace("%", "%%"))
 
 
+def _bound(params: dict[str, SqlValue]) -> dict[str, SqlValue]:
+    """Parameters; PostgreSQL has no NUL in text, so one that a client sends is another character that is nowhere."""
+    for name, value in params.items():
+        if isinstance(value, str) and "\0" in value:
+            params[name] = value.replace("\0", "\ufffd")
+    return params
+
+
 class PostgresTransaction:
     """A transaction on one connection."""
 
@@ -50,15 +58,15 @@ class PostgresTransaction:
 
     def all(self, sql: str, /, **params: SqlValue) -> list[Row]:
         """See Transaction."""
-        return self._cursor.execute(translate(sql), params).fetchall()
+        return self._cursor.execute(translate(sql), _bound(params)).fetchall()
 
     def one(self, sql: str, /, **params: SqlValue) -> Row | None:
         """See Transaction."""
-        return self._cursor.execute(translate(sql), params).fetchone()
+        return self._cursor.execute(translate(sql), _bound(params)).fetchone()
 
     def run(self, sql: str, /, **params: SqlValue) -> int:
         """See Transaction."""
-        return self._cursor.execute(translate(sql), params).rowcount
+        return self._cursor.execute(translate(sql), _bound(params)).rowcount
 
     def run_many(self, sql: str, rows: Sequence[Mapping[str, SqlValue]], /) -> None:
         """See Transaction."""

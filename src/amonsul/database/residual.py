@@ -17,6 +17,7 @@ from amonsul.dicom.header import Header, decode_header
 from amonsul.dicom.json_tags import text_of
 from amonsul.dicom.levels import Level
 from amonsul.dicom.matching import matches
+from amonsul.dicom.query import MetadataConstraint
 
 INSTANCE_AVAILABILITY = 0x00080056
 
@@ -98,11 +99,22 @@ def matching(
     if search.residual_metadata:
         content |= Content.METADATA
     signatures: dict[int, str] = dict(tx.all("SELECT id, signature FROM signatures"))
+    metadata = [
+        (metadata_names.get(metadata_numbers[wanted.name], wanted.name), wanted) for wanted in search.residual_metadata
+    ]
     for rows in candidates(tx, search, main_levels, metadata_numbers):
         lookup = HeaderLookup(tx, search.query.level, rows)
         for resource in by_rows(tx, search.query.level, rows, content, metadata_names):
-            if _satisfies(resource, search, main_levels, signatures, lookup):
+            if _has_metadata(resource, metadata) and _satisfies(resource, search, main_levels, signatures, lookup):
                 yield resource
+
+
+def _has_metadata(resource: Resource, metadata: Sequence[tuple[str, MetadataConstraint]]) -> bool:
+    for name, wanted in metadata:
+        value = resource.metadata.get(name)
+        if value is None or not matches(wanted.match, value, wanted.case_sensitive):
+            return False
+    return True
 
 
 def _satisfies(
@@ -112,10 +124,6 @@ def _satisfies(
     signatures: Mapping[int, str],
     lookup: HeaderLookup,
 ) -> bool:
-    for wanted in search.residual_metadata:
-        value = resource.metadata.get(wanted.name)
-        if value is None or not matches(wanted.match, value, wanted.case_sensitive):
-            return False
     if not search.residual:
         return True
     values = values_in(resource)

@@ -242,7 +242,10 @@ def _rank(column: Column) -> int:
 
 
 def _on_list(search: Search, constraint: Constraint, dialect: Dialect) -> None:
-    """ModalitiesInStudy or SOPClassesInStudy: the column holds all values between backslashes."""
+    """ModalitiesInStudy or SOPClassesInStudy: the column holds all values between backslashes.
+
+    For a patient those of all studies count; a star may span values.
+    """
     _, column = COMPUTED[constraint.tag]
     match = constraint.match
     fold_case = not constraint.case_sensitive
@@ -253,7 +256,6 @@ def _on_list(search: Search, constraint: Constraint, dialect: Dialect) -> None:
             patterns = [_literal(value) for value in values]
         case WildCard(pattern):
             patterns = [pattern]
-            search.residual.append(constraint)
         case _:
             search.residual.append(constraint)
             return
