@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"amonsul: {message}", file=sys.stderr)
+    print(f"amonsul: {' '.join(message.split())}", file=sys.stderr)  # libraries break their lines
     sys.exit(1)
 
 
