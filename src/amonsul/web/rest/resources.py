@@ -179,12 +179,13 @@ def content_of(level: Level, requested_tags: Sequence[Tag] = (), parts: Collecti
 def print_tags(tags: Mapping[Tag, RequestedValue], form: TagForm, dictionary: Dictionary) -> dict[str, object]:
     """Tags in one of the three forms."""
     if form is TagForm.NAMES:
-        return {_keyword(dictionary, tag): value for tag, value in tags.items()}
+        names = _names(dictionary)
+        return {names[tag]: value for tag, value in tags.items()}
     if form is TagForm.SHORT:
         return {format_tag(tag): value for tag, value in tags.items()}
     return {
         format_tag(tag): {
-            "Name": _keyword(dictionary, tag),
+            "Name": dictionary.keyword(tag),
             "Type": "String" if isinstance(value, str) else "Sequence",
             "Value": value,
         }
@@ -192,9 +193,18 @@ def print_tags(tags: Mapping[Tag, RequestedValue], form: TagForm, dictionary: Di
     }
 
 
-@lru_cache(maxsize=4096)
-def _keyword(dictionary: Dictionary, tag: Tag) -> str:
-    return dictionary.keyword(tag)
+class _Names(dict[Tag, str]):
+    """Keywords of tags, looked up once."""
+
+    def __init__(self, dictionary: Dictionary) -> None:
+        self._dictionary = dictionary
+
+    def __missing__(self, tag: Tag) -> str:
+        self[tag] = name = self._dictionary.keyword(tag)
+        return name
+
+
+_names = lru_cache(maxsize=8)(_Names)
 
 
 # ---------------------------------------------------------------------------------------------------- arguments

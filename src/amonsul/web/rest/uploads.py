@@ -222,6 +222,7 @@ class _Form:
         self._count = 0
         self._field = b""
         self.files: list[Spooled] = []
+        self.is_complete = False
 
     def on_part_begin(self) -> None:
         self._count += 1
@@ -255,6 +256,9 @@ class _Form:
             self.files.append(self._spool.finish())
         self.discard()
 
+    def on_end(self) -> None:
+        self.is_complete = True
+
     def discard(self) -> None:
         if self._spool is not None:
             self._spool.discard()
@@ -276,6 +280,7 @@ def _parts(archive: Archive, request: Request, options: Mapping[bytes, bytes]) -
             "on_header_value": form.on_header_value,
             "on_part_data": form.on_part_data,
             "on_part_end": form.on_part_end,
+            "on_end": form.on_end,
         },
         max_header_count=MAX_PART_HEADERS,
         max_header_size=MAX_PART_HEADER_SIZE,
@@ -287,6 +292,8 @@ def _parts(archive: Archive, request: Request, options: Mapping[bytes, bytes]) -
             while form.files:
                 yield form.files.pop(0)
         parser.finalize()
+        if not form.is_complete:
+            raise BadFileFormat("the form is cut short")
     except FormParserError as error:
         raise BadFileFormat(f"the form cannot be read: {error}") from error
     finally:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from amonsul.archive.context import Archive
+from amonsul.blobs.filesystem import FilesystemBlobs
+from amonsul.database import open_database
+from amonsul.database.settings import SqliteSettings
+from amonsul.web.services import Services
+from tests.integration.rest.serving import serving_archive
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the archive lies."""
+    return tmp_path / "storage"
+
+
+@pytest.fixture
+def archive(folder: Path) -> Iterator[Archive]:
+    """An empty archive."""
+    folder.mkdir()
+    database = open_database(SqliteSettings(folder / "index.db", synchronous=False))
+    try:
+        yield Archive(database, FilesystemBlobs(folder, sync=False))
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def services(archive: Archive) -> Services:
+    """What handlers work with."""
+    return Services(archive)
+
+
+@pytest.fixture
+def client(services: Services) -> Iterator[httpx.Client]:
+    """A client of a server over the archive."""
+    with serving_archive(services) as served, httpx.Client(base_url=served.url, timeout=60) as http:
+        yield http
