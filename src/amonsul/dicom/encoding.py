@@ -132,8 +132,12 @@ class _Writer:
             item_parts = self.data_set(item, charset, depth + 1)
             content.append(self._implicit.pack(0xFFFE, 0xE000, sum(map(len, item_parts))))
             content.extend(item_parts)
-        self._head(element.tag, "SQ", sum(map(len, content)), parts)
+        # Without a VR in the file, its undefined length is all that shows that a private element is a sequence.
+        is_undefined = element.is_undefined_length
+        self._head(element.tag, "SQ", _UNDEFINED if is_undefined else sum(map(len, content)), parts)
         parts.extend(content)
+        if is_undefined:
+            parts.append(self._end)
 
     def _encode(self, data_set: Dataset, element: DataElement, charset: str, parts: list[bytes]) -> None:
         if len(element.VR) != 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from amonsul.dicom.dictionary import STANDARD, Addition, Entry
 from amonsul.dicom.elements import Tag
@@ -114,7 +115,8 @@ def test_a_list_of_objects_is_a_sequence() -> None:
 
 
 def test_an_empty_list_or_text_is_an_empty_sequence() -> None:
-    for value in ([], "", None):
+    empties: tuple[object, ...] = ([], "", None)
+    for value in empties:
         assert list(put(value, "AnatomicRegionSequence").AnatomicRegionSequence) == []
 
 
@@ -144,7 +146,7 @@ def test_binary_text_stays_text_if_it_is_not_to_be_interpreted() -> None:
 
 def test_native_pixels_do_not_replace_encapsulated_ones() -> None:
     data_set = instance()
-    data_set.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.5"
+    data_set.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.5")
     with pytest.raises(BadRequest):
         Encoder().put(data_set, 0x7FE00010, Text("data:;base64,AQI="))
 
