@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,14 @@ def test_links_to_files_lead_somewhere(name: str) -> None:
 def test_the_index_lists_every_page() -> None:
     index = (DOCS / "index.md").read_text()
     assert [page.name for page in DOCS.glob("*.md") if page.name != "index.md" and f"({page.name})" not in index] == []
+
+
+def test_every_dependency_has_its_reason() -> None:
+    page = (DOCS / "dependencies.md").read_text().lower()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = [re.split(r"[\[<>=;]", requirement)[0].strip() for requirement in wanted]
+    assert [name for name in names if name not in page] == []
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:
