@@ -66,7 +66,7 @@ def sequence_items(data_set: Dataset, tag: int) -> Sequence[Dataset] | None:
             return None
         try:
             element = data_set[key]
-        except (ValueError, TypeError, KeyError, EOFError, OSError, NotImplementedError, struct.error, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError, struct.error) as error:
             raise BadFileFormat(f"cannot read the sequence {key}") from error
     return element.value if isinstance(element.value, ItemSequence) else None
 
