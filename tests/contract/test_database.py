@@ -177,7 +177,7 @@ def test_works_that_wait_together_share_a_commit_and_only_the_failing_one_is_tak
     writers = [threading.Thread(target=write, args=(number,)) for number in range(12)]
     for writer in writers:
         writer.start()
-    while len(database._writer._line) < len(writers):  # type: ignore[attr-defined]  # all are in line
+    while database._writer.waiting < len(writers):  # type: ignore[attr-defined]  # all are in line
         pass
     gate.go.set()
     for thread in [leader, *writers]:

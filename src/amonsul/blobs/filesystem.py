@@ -10,10 +10,14 @@ only, so who misses it in its place looks in the incoming folders and then in it
 
 A failed write or sync removes the file and fails the store: after a failed sync nobody knows what is on the disk, so
 it is never tried again on the same file.
+
+Files that several callers bring at once are staged in a convoy: all are written, then all are synced, then the folder
+once. A file system with a journal then writes its journal once for all of them.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import logging
@@ -27,12 +31,27 @@ from amonsul.blobs.crash import crash_point
 from amonsul.blobs.ids import is_blob_id, new_blob_id
 from amonsul.blobs.spool import Spool, Spooled
 from amonsul.blobs.store import BlobId
+from amonsul.convoy import Convoy, Passenger
 from amonsul.errors import AmonsulError, CannotStore, InexistentFile, StorageFull
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 256 << 10
 _LOCK_NAME = ".lock"
+_SYNC_FILE_RANGE_WRITE = 2
+
+
+def _find_sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    """A call of Linux that starts writing to the disk without waiting; only a help, so its outcome does not matter."""
+    function = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if function is None:
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    found: Callable[[int, int, int, int], int] = function
+    return found
+
+
+_sync_file_range = _find_sync_file_range()
 
 
 class FilesystemBlobs:
@@ -46,6 +65,7 @@ class FilesystemBlobs:
     def __init__(self, root: Path, sync: bool = True) -> None:
         self._root = os.fspath(root.absolute())
         self._sync = sync
+        self._convoy: Convoy[_Staging] = Convoy(self._stage_batch, limit=32)
         self._incoming_root = os.path.join(self._root, "incoming")
         self._blobs = os.path.join(self._root, "blobs")
         self._folders: set[str] = set()  # those known to be there; only to save calls
@@ -82,23 +102,16 @@ class FilesystemBlobs:
 
     def stage(self, spooled: Spooled) -> BlobId:
         """See BlobStore."""
-        blob = new_blob_id()
-        path = f"{self._incoming}/{blob}"
+        staging = _Staging(spooled, f"{self._incoming}/")
         try:
-            taken = spooled.take_file()
-            if taken is not None:
-                self._stage_file(os.fspath(taken), path)
-            else:
-                self._stage_bytes(spooled.view(), path)
-            if self._sync:
-                os.fsync(self._folder)
-                crash_point("stage.folder_synced")
-        except OSError as error:
-            _remove(path)
-            raise refusal(error) from error
+            self._convoy.join(staging)
         finally:
             spooled.discard()
-        return blob
+        if isinstance(staging.error, OSError):
+            raise refusal(staging.error) from staging.error
+        if staging.error is not None:
+            raise staging.error
+        return staging.blob
 
     def publish(self, blob: BlobId) -> None:
         """See BlobStore."""
@@ -196,33 +209,27 @@ class FilesystemBlobs:
             number = next(self._spool_numbers)
         return Path(self._incoming, f"spool-{number}")
 
-    def _stage_bytes(self, data: memoryview, path: str) -> None:
-        number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    def _stage_batch(self, batch: Sequence[_Staging]) -> None:
         try:
-            crash_point("stage.created")
-            while data:
-                data = data[os.write(number, data) :]
-            crash_point("stage.written")
+            for staging in batch:
+                staging.write()
             if self._sync:
-                os.fdatasync(number)
-                crash_point("stage.file_synced")
-        finally:
-            os.close(number)
+                self._sync_batch(batch)
+        except BaseException as error:  # each caller gets it: none may believe that its bytes are safe
+            for staging in batch:
+                staging.error = staging.error or error
+        for staging in batch:
+            staging.end()
 
-    def _stage_file(self, taken: str, path: str) -> None:
-        try:
-            os.rename(taken, path)
-        except OSError:
-            _remove(taken)
-            raise
-        crash_point("stage.written")
-        if self._sync:
-            number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fdatasync(number)
-            finally:
-                os.close(number)
-            crash_point("stage.file_synced")
+    def _sync_batch(self, batch: Sequence[_Staging]) -> None:
+        if len(batch) > 1:
+            for staging in batch:
+                staging.start_writing_back()
+        for staging in batch:
+            staging.sync()
+        if any(staging.error is None for staging in batch):
+            os.fsync(self._folder)
+            crash_point("stage.folder_synced")
 
     def _settle(self, folder: str, known: Callable[[Sequence[BlobId]], set[BlobId]]) -> int:
         names = [name for name in os.listdir(folder) if name != _LOCK_NAME]
@@ -277,6 +284,68 @@ class FilesystemBlobs:
             except OSError as error:
                 raise InexistentFile(f"cannot open blob {blob}: {error.strerror}") from error
         raise InexistentFile(f"blob {blob} is not in the storage")
+
+
+class _Staging(Passenger):
+    """One file on its way to the disk."""
+
+    __slots__ = ("_number", "_path", "_spooled", "blob", "error")
+
+    def __init__(self, spooled: Spooled, folder: str) -> None:
+        super().__init__()
+        self.blob = new_blob_id()
+        self.error: BaseException | None = None
+        self._spooled = spooled
+        self._path = folder + self.blob
+        self._number = -1
+
+    def write(self) -> None:
+        """Give the bytes to the operating system, under the name of the blob."""
+        try:
+            self._write()
+        except OSError as error:
+            self.error = error
+
+    def _write(self) -> None:
+        taken = self._spooled.take_file()
+        if taken is not None:
+            try:
+                os.rename(taken, self._path)
+            except OSError:
+                _remove(os.fspath(taken))
+                raise
+            self._number = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        else:
+            self._number = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            crash_point("stage.created")
+            data = self._spooled.view()
+            while data:
+                data = data[os.write(self._number, data) :]
+        crash_point("stage.written")
+
+    def start_writing_back(self) -> None:
+        """Let the disk begin; the sync that follows then finds less to do."""
+        if self.error is None and _sync_file_range is not None:
+            _sync_file_range(self._number, 0, 0, _SYNC_FILE_RANGE_WRITE)
+
+    def sync(self) -> None:
+        """Wait until the bytes are on the disk."""
+        if self.error is None:
+            try:
+                os.fdatasync(self._number)
+                crash_point("stage.file_synced")
+            except OSError as error:
+                self.error = error
+
+    def end(self) -> None:
+        """Close the file; remove it if anything failed."""
+        if self._number >= 0:
+            try:
+                os.close(self._number)
+            except OSError as error:
+                self.error = self.error or error
+        if self.error is not None:
+            _remove(self._path)
 
 
 class _Chunks:

@@ -1,19 +1,18 @@
 """Transactions over SQLite or PostgreSQL, and the one writer with group commit.
 
 Statements have named parameters, `:name`, on both. Readers have connections of their own. Writers share one connection
-per process: whoever finds it free leads, runs its own work and that of everyone who came in the meantime, each in a
-savepoint, and commits once, so that several callers share one wait for the disk. There is no thread for it, and a lone
-caller hands nothing over. A work that fails takes back only what it did itself.
+per process and go in a convoy: whoever finds it free leads, runs its own work and that of everyone who came in the
+meantime, each in a savepoint, and commits once, so that several callers share one wait for the disk. A work that fails
+takes back only what it did itself.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
+from amonsul.convoy import Passenger
 from amonsul.database.dialects import Dialect
 from amonsul.errors import Unavailable
 
@@ -82,15 +81,14 @@ class Database(Protocol):
         ...
 
 
-class Work(Generic[T]):
+class Work(Passenger, Generic[T]):
     """One piece of writing in line, and what became of it."""
 
-    __slots__ = ("call", "error", "leads", "result", "wake")
+    __slots__ = ("call", "error", "result")
 
     def __init__(self, call: Callable[[Transaction], T]) -> None:
+        super().__init__()
         self.call = call
-        self.wake: threading.Lock | None = None
-        self.leads = False
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -102,55 +100,3 @@ class Work(Generic[T]):
             finally:
                 self.error = None  # breaks the cycle of traceback and frame
         return self.result  # type: ignore[return-value]  # no error: `result` was set, and T may include None
-
-
-class GroupWriter:
-    """Hands the one writing connection from leader to leader.
-
-    Args:
-        run_batch: runs works in one transaction and sets the outcome of each; never raises.
-        limit: works in one transaction at most.
-    """
-
-    def __init__(self, run_batch: Callable[[Sequence[Work[Any]]], None], limit: int = 64) -> None:
-        self._run_batch = run_batch
-        self._limit = limit
-        self._mutex = threading.Lock()
-        self._busy = False
-        self._line: deque[Work[Any]] = deque()
-
-    def write(self, call: Callable[[Transaction], T]) -> T:
-        """Run `call` in a transaction, alone or with others."""
-        work: Work[T] = Work(call)
-        with self._mutex:
-            if self._busy:
-                work.wake = threading.Lock()
-                work.wake.acquire()
-                self._line.append(work)
-            else:
-                self._busy = True
-                work.leads = True
-        if work.wake is not None:
-            work.wake.acquire()  # until done, or until it is ours to lead
-            if not work.leads:
-                return work.outcome()
-        batch: list[Work[Any]] = [work]
-        with self._mutex:
-            while self._line and len(batch) < self._limit:
-                batch.append(self._line.popleft())
-        try:
-            self._run_batch(batch)
-        finally:
-            with self._mutex:
-                successor = self._line.popleft() if self._line else None
-                if successor is None:
-                    self._busy = False
-                else:
-                    successor.leads = True
-            for done in batch[1:]:
-                assert done.wake is not None
-                done.wake.release()
-            if successor is not None:
-                assert successor.wake is not None
-                successor.wake.release()
-        return work.outcome()

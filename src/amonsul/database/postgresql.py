@@ -19,8 +19,9 @@ import psycopg
 from psycopg import errors, pq
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from amonsul.convoy import Convoy
 from amonsul.database.dialects import POSTGRESQL, Dialect
-from amonsul.database.engine import CommitUncertain, GroupWriter, Row, SqlValue, Transaction, Work
+from amonsul.database.engine import CommitUncertain, Row, SqlValue, Transaction, Work
 from amonsul.database.settings import PostgresSettings
 from amonsul.errors import InternalError, ReadOnly, StorageFull, Unavailable
 
@@ -109,7 +110,7 @@ class PostgresDatabase:
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
-        self._writer = GroupWriter(self._run_batch)
+        self._writer: Convoy[Work[Any]] = Convoy(self._run_batch)
         self._connection: _Connection | None = None
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             settings.conninfo,
@@ -137,7 +138,9 @@ class PostgresDatabase:
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """See Database."""
-        return self._writer.write(work)
+        passenger = Work(work)
+        self._writer.join(passenger)
+        return passenger.outcome()
 
     def close(self) -> None:
         """See Database."""

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from amonsul.convoy import Convoy
 from amonsul.database.dialects import SQLITE, Dialect
-from amonsul.database.engine import CommitUncertain, GroupWriter, Row, SqlValue, Transaction, Work
+from amonsul.database.engine import CommitUncertain, Row, SqlValue, Transaction, Work
 from amonsul.database.settings import SqliteSettings
 from amonsul.errors import AmonsulError, InternalError, ReadOnly, StorageFull, Unavailable
 
@@ -106,7 +107,7 @@ class SqliteDatabase:
     def __init__(self, settings: SqliteSettings) -> None:
         self._settings = settings
         self._readers: list[sqlite3.Connection] = []  # a stack; append and pop are atomic
-        self._writer = GroupWriter(self._run_batch)
+        self._writer: Convoy[Work[Any]] = Convoy(self._run_batch)
         try:
             self._connection = self._connect(read_only=settings.read_only)
         except sqlite3.Error as error:
@@ -120,7 +121,9 @@ class SqliteDatabase:
         """See Database."""
         if self._settings.read_only:
             raise ReadOnly("the index is open for reading only")
-        return self._writer.write(work)
+        passenger = Work(work)
+        self._writer.join(passenger)
+        return passenger.outcome()
 
     def close(self) -> None:
         """See Database."""
