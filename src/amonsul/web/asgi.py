@@ -2,7 +2,7 @@
 
 A request is read here with bounds in size and time, then crosses into a thread at one line (`_run`), and its answer is
 written back. While a body trickles in it occupies no thread: pieces are kept in memory while they are few, and
-written to the file of their spool a megabyte at a time. A client that is too slow is given up, one that goes away
+written to the file of their spool a quarter of a megabyte at a time. A client that is too slow is given up, one that goes away
 while its answer is being streamed ends the stream.
 
 The server below (`protocol.py`, uvicorn) has already bounded the request line and the headers.
@@ -35,7 +35,8 @@ Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
 
 _NO_BODY = Spooled.of(b"")
-_WRITE_SIZE = 1 << 20
+_WRITE_SIZE = 256 << 10
+_KEPT_WHEN_SCARCE = 64 << 10
 _LINGER_SIZE = 16 << 20
 _IGNORED_SIZE = 1 << 20
 _WRITE_TIMEOUT_S = 60.0
@@ -138,6 +139,15 @@ class Application:
         """The line at which a request leaves the event loop."""
         return await self._crossing.run(work)
 
+    async def _run_to_the_end(self, work: Callable[[], T]) -> T:
+        """The same, for what is closed afterwards: a caller that is cancelled waits until the thread lets go."""
+        running = asyncio.ensure_future(self._run(work))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+
     # ------------------------------------------------------------------------------------------------ credentials
 
     async def _login(self, headers: Mapping[bytes, bytes], remote_ip: str) -> str | Response:
@@ -199,15 +209,17 @@ class Application:
                     spool.write(chunk)
                     held += len(chunk)
                     self._bodies_in_memory += len(chunk)
-                    if self._bodies_in_memory > limits.memory and spool.in_memory > _WRITE_SIZE:
-                        await self._run(spool.spill)
+                    if self._bodies_in_memory > limits.memory and spool.in_memory > _KEPT_WHEN_SCARCE:
+                        deadline.reschedule(None)
+                        await self._run_to_the_end(spool.spill)
                         self._bodies_in_memory -= held
                         held = 0
                 else:
                     pending.append(chunk)
                     pending_size += len(chunk)
                     if pending_size >= _WRITE_SIZE or not more:
-                        await self._run(partial(_write_all, spool, pending))
+                        deadline.reschedule(None)
+                        await self._run_to_the_end(partial(_write_all, spool, pending))
                         pending, pending_size = [], 0
                 if not more:
                     return
@@ -246,7 +258,8 @@ class Application:
             async with asyncio.timeout(_WRITE_TIMEOUT_S) as deadline:
                 await send(self._start(response, stream.length))
                 while method != "HEAD" and not gone.done():
-                    chunk = await self._run(partial(next, chunks, None))
+                    deadline.reschedule(None)
+                    chunk = await self._run_to_the_end(partial(next, chunks, None))
                     if chunk is None:
                         break
                     deadline.reschedule(now() + _WRITE_TIMEOUT_S)
