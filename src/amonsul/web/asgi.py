@@ -1,9 +1,9 @@
 """The HTTP edge: the only asynchronous file of `web`.
 
 A request is read here with bounds in size and time, then crosses into a thread at one line (`_run`), and its answer is
-written back. While a body trickles in it occupies no thread: pieces are kept in memory while they are few, and
-written to the file of their spool a quarter of a megabyte at a time. A client that is too slow is given up, one that goes away
-while its answer is being streamed ends the stream.
+written back. While a body trickles in it occupies no thread: pieces are kept in memory while they are few, and go to
+the file of their spool some at a time. A client that is too slow is given up, one that goes away while its answer is
+being streamed ends the stream.
 
 The server below (`protocol.py`, uvicorn) has already bounded the request line and the headers.
 """
