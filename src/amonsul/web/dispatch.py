@@ -5,6 +5,7 @@ Everything here blocks or is quick; `asgi.py` decides which thread it runs in. `
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from amonsul.web.router import Folder, Found, Router
 from amonsul.web.routing import Route
 from amonsul.web.services import Services
 from amonsul.web.values import Request, Response, empty, json, split_path
+
+logger = logging.getLogger(__name__)
 
 _COMPRESSED_FROM = 256
 _COMPRESSIBLE = (b"application/json", b"application/dicom+json", b"application/dicom+xml", b"text/")
@@ -71,6 +74,9 @@ class Dispatcher:
             response = errors.failure(error, request.method, request.uri, call.route.template, self._describe)
         finally:
             request.body.discard()
+        if logger.isEnabledFor(logging.DEBUG):
+            # The template, not the path: names of labels and files are the client's own words.
+            logger.debug("%s %s: %d", request.method, call.route.template, response.status)
         return self._compressed(response, request) if self._compress else response
 
     def _compressed(self, response: Response, request: Request) -> Response:
