@@ -223,7 +223,7 @@ def _parse(specific_character_set: str) -> _Charset | None:
             number = "6"
         if number in _KNOWN and number not in numbers:
             numbers.append(number)
-    if not numbers:
+    if not numbers or (numbers == ["6"] and not terms[0].strip(" \0")):
         return None
     if numbers[0] in _WHOLE:
         return _Charset((numbers[0],), False)

@@ -39,6 +39,7 @@ MODULES: Mapping[Level, frozenset[Tag]] = {
             Tag(0x00101001),  # OtherPatientNames
             Tag(0x00101002),  # OtherPatientIDsSequence
             Tag(0x00101100),  # ReferencedPatientPhotoSequence
+            Tag(0x00102160),  # EthnicGroup
             Tag(0x00102161),  # EthnicGroupCodeSequence
             Tag(0x00102201),  # PatientSpeciesDescription
             Tag(0x00102202),  # PatientSpeciesCodeSequence

@@ -45,7 +45,7 @@ class ScanLimits:
     max_elements: int = 10_000_000
     max_kept_elements: int = 200_000
     max_value_bytes: int = 64 << 10
-    max_kept_bytes: int = 16 << 20
+    max_kept_bytes: int = 4 << 20
     max_inflated_bytes: int = 512 << 20
 
 
@@ -226,8 +226,8 @@ def _guess_encoding(view: memoryview, pos: int) -> tuple[bool, bool] | None:
     has_vr = str(view[pos + 4 : pos + 6], "latin-1") in vrs.ALL
     little, big = _SHORT_LE(view, pos)[0], _SHORT_BE(view, pos)[0]
     if has_vr:
-        return (False, False) if little <= 0x7FE0 and (little <= big or big == 0) else (False, True)
-    if little <= 0x00FF and pos + 8 + _LONG_LE(view, pos + 4)[0] <= len(view):
+        return (False, False) if 2 <= little <= 0x7FE0 and (little <= big or big == 0) else (False, True)
+    if 2 <= little <= 0x00FF and pos + 8 + _LONG_LE(view, pos + 4)[0] <= len(view):
         return (True, False)
     return None
 
@@ -382,7 +382,7 @@ class _Walk:
         else:
             keys = {}
         unpack_header, unpack_length, numbers = layout.header, layout.length, layout.numbers
-        max_depth = limits.max_depth
+        max_depth, first_frame = limits.max_depth, 0
         kept, budget = self._kept, limits.max_kept_elements
         is_dropping = False
 
@@ -396,6 +396,7 @@ class _Walk:
         sequence_end, bound = -1, end
         if sequence_length is not None:
             max_depth -= len(outer) - 1
+            first_frame = 1  # the data set in the first one is of our making
             if max_depth < 1:
                 raise _BeyondLimit(f"sequences are nested more than {limits.max_depth} levels deep")
             data_set[Tag(0)] = Element("SQ", items)
@@ -454,7 +455,8 @@ class _Walk:
             kept += 1
             if kept > budget:
                 if not stack or kept + self._dropped > limits.max_elements:
-                    raise _BeyondLimit(f"more than {kept + self._dropped - 1} data elements")
+                    most = limits.max_elements if stack else budget
+                    raise _BeyondLimit(f"more than {most} data elements")
                 # Go on to the end of the sequence at the top, of which nothing is kept but its place.
                 if not is_dropping:
                     is_dropping = True
@@ -468,7 +470,8 @@ class _Walk:
                 key, length = unpack_header(view, pos)
             except struct.error:
                 if not stack and self._is_padding(pos, end):
-                    break
+                    pos = end
+                    continue
                 raise
             try:
                 tag, vr, kind, header_bytes = keys[key]
@@ -519,7 +522,7 @@ class _Walk:
             elif kind == _BULK:
                 data_set.setdefault(tag, Element(vr, Bulk(start, length)))
             elif tag == 0 and not stack and self._is_padding(pos, end):
-                break
+                stop = end
             elif tag == _ITEM_DELIMITER:
                 stop = pos + 8
                 if is_open:
@@ -531,7 +534,7 @@ class _Walk:
                     decoder = charsets.decoder(self._text(start, stop), self._default_charset)
                     codec = decoder.codec
                     plain = _TEXT if codec == "latin-1" else _PLAIN
-                inside = (data_set, *(frame[0] for frame in reversed(stack)), *outer)
+                inside = (data_set, *(frame[0] for frame in reversed(stack[first_frame:])), *outer)
                 self._kept = kept
                 stop = self._other(tag, vr, pos, start, length, end, inside, decoder, is_implicit, is_big_endian)
                 kept = self._kept
@@ -573,6 +576,9 @@ class _Walk:
             data_set.setdefault(tag, Element(vr, Bulk(start, stop - 8 - start)))
             return stop
         stop = start + length
+        if vr == "SQ":  # an implicit one that does not look like it
+            data_set.setdefault(tag, Element("UN", Bulk(start, length)))
+            return stop
         if vr == "UN":
             vr = self._known_vr(tag, inside)
             is_big_endian = is_implicit and is_big_endian
