@@ -89,6 +89,7 @@ class DicomServer:
                 sock=listening,
                 backlog=_BACKLOG,
                 ssl=self._settings.tls,
+                ssl_handshake_timeout=None if self._settings.tls is None else self._settings.artim_timeout_s,
             )
         except BaseException:
             listening.close()
