@@ -20,6 +20,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import argon2
@@ -186,6 +187,7 @@ class Gate:
     def __init__(self, settings: WebSettings, clock: Callable[[], float]) -> None:
         self._remote = settings.remote_access_allowed
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+        self._is_known_host = lru_cache(maxsize=256)(self._is_local_host)
         self.credentials = Credentials(settings.registered_users, clock) if settings.authentication else None
 
     def refuse(self, method: str, headers: Mapping[bytes, bytes], remote_ip: str) -> Response | None:
@@ -193,7 +195,7 @@ class Gate:
         if not self._remote:
             if not is_loopback(remote_ip):
                 return UNAUTHORIZED
-            if not self._is_local_host(headers.get(b"host")):
+            if not self._is_known_host(headers.get(b"host")):
                 return FORBIDDEN
         if method not in _SAFE_METHODS and self._is_cross_site(headers):
             return FORBIDDEN
