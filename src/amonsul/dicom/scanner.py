@@ -240,7 +240,7 @@ def _inflate(view: memoryview, start: int, max_bytes: int) -> bytes | bytearray:
     try:
         for pos in range(start, len(view), _CHUNK):
             chunk: bytes | memoryview = view[pos : pos + _CHUNK]
-            while len(chunk):
+            while len(chunk) and not stream.eof:  # what follows the end is padding, and would stay unconsumed
                 found += stream.decompress(chunk, _CHUNK)
                 if len(found) > limit:
                     raise _BeyondLimit(f"inflates to more than {max_bytes} bytes")

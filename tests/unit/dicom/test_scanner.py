@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import random
 import struct
 import zlib
 from pathlib import Path
@@ -116,6 +117,16 @@ def test_a_deflated_file_is_read_and_its_offsets_are_in_the_inflated_stream() ->
     assert bytes(whole[pixels.offset : pixels.offset + pixels.length]) == b"\1\2\3\4"
     assert header.data_set[Tag(0x00100010)] == Element("PN", "Doe^Jane")
     assert inflated(part10(NAME)) is None
+
+
+@pytest.mark.parametrize("padding", [0, 1, 9])
+def test_what_follows_a_long_deflated_stream_is_passed_over(padding: int) -> None:
+    pixels = explicit(0x7FE00010, "OW", random.Random(1).randbytes(700_000) + bytes(5 << 20))
+    packer = zlib.compressobj(wbits=-15)
+    data = part10(packer.compress(NAME + pixels) + packer.flush() + bytes(padding), DEFLATED)
+    value = scan(data).data_set[Tag(0x7FE00010)].value
+    assert isinstance(value, Bulk)
+    assert value.length == 700_000 + (5 << 20)
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
