@@ -27,7 +27,7 @@ from amonsul.dimse_server.line import ServiceLine
 from amonsul.dimse_server.negotiation import Accepted, is_allowed, negotiate
 from amonsul.dimse_server.service import Association, AssociationLost, Context, Exchange, Service, ServiceTable
 from amonsul.dimse_server.settings import DimseSettings, DimseSwitches
-from amonsul.errors import AmonsulError
+from amonsul.errors import AmonsulError, CannotStore
 from amonsul.protocols.dimse.commands import CCancelRq, InvalidRq, MalformedCommand, Request, Response, refuse
 from amonsul.protocols.dimse.messages import (
     CommandReceived,
@@ -45,7 +45,14 @@ from amonsul.protocols.upper_layer.events import (
     ReleaseRequested,
     UpperLayerEvent,
 )
-from amonsul.protocols.upper_layer.pdu import AAssociateRj, AAssociateRq, Pdv
+from amonsul.protocols.upper_layer.pdu import (
+    AAssociateRj,
+    AAssociateRq,
+    Pdv,
+    PresentationRejectReason,
+    RejectResult,
+    RejectSource,
+)
 from amonsul.protocols.upper_layer.state_machine import TRANSITIONS, Event, State
 
 logger = logging.getLogger(__name__)
@@ -63,6 +70,12 @@ _LAST_WORDS_SIZE: Final = 1 << 20
 
 _STALL_TIMEOUT_S: Final = 60.0
 """Longest time for which a peer may not take what we send, where the settings give none."""
+
+_CONGESTED: Final = AAssociateRj(
+    RejectResult.TRANSIENT,
+    RejectSource.SERVICE_PROVIDER_PRESENTATION,
+    PresentationRejectReason.TEMPORARY_CONGESTION,
+)
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
@@ -373,21 +386,15 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         spool, service = incoming.spool, incoming.service
         if spool is not None and service is not None:
             if not service.is_storage:
-                self._write_identifier(incoming, spool, data)
+                _write(incoming, spool, data)
             elif not incoming.batch and spool.fits_in_memory(size) and self._house.budget.allows(size):
-                spool.write(data)
+                _write(incoming, spool, data)
                 incoming.charged += size
                 self._house.budget.used += size
             else:
                 self._batch(incoming, spool, data, is_last=is_last)
         if is_last and not self._is_writing_file:
             self._finish(incoming)
-
-    def _write_identifier(self, incoming: _Incoming, spool: Spool, data: memoryview | bytes) -> None:
-        try:
-            spool.write(data)
-        except AmonsulError as error:
-            incoming.failure, incoming.spool = error.dimse_status, None
 
     def _batch(self, incoming: _Incoming, spool: Spool, data: memoryview | bytes, *, is_last: bool) -> None:
         incoming.batch += data
@@ -413,7 +420,13 @@ class AssociationProtocol(asyncio.BufferedProtocol):
 
     def _finish(self, incoming: _Incoming) -> None:
         self._incoming = None
-        spooled = incoming.spool.finish() if incoming.spool is not None else None
+        spooled: Spooled | None = None
+        if incoming.spool is not None:
+            try:
+                spooled = incoming.spool.finish()
+            except OSError as error:  # some file systems tell at the close that there is no room
+                logger.warning("cannot close an incoming file: %s", error.strerror)
+                incoming.failure = CannotStore.dimse_status
         self._complete(incoming, spooled)
 
     # Answering it
@@ -498,9 +511,13 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         house = self._house
         outcome: Accepted | AAssociateRj | None = house.doorkeeper.admit(self, request)
         if outcome is None:
-            outcome = await house.negotiators.run(
-                partial(negotiate, request, self.remote_ip, house.settings, house.switches, house.services)
-            )
+            try:
+                outcome = await house.negotiators.run(
+                    partial(negotiate, request, self.remote_ip, house.settings, house.switches, house.services)
+                )
+            except AmonsulError as error:  # e.g. the database that knows the modalities is away
+                logger.warning("no negotiation with %s@%s: %s", request.calling_ae_title, self._remote, error)
+                outcome = _CONGESTED
         if self._is_closed or self._connection.state is not State.STA3:
             return
         now = self._loop.time()
@@ -631,7 +648,26 @@ class AssociationProtocol(asyncio.BufferedProtocol):
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
         self._house.tasks.add(task)
-        task.add_done_callback(self._house.tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._house.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a bug of ours: let the peer know that nothing will come of it
+            logger.error("work for %s failed", self._name, exc_info=error)
+            self._is_writing_file = False
+            if not self._is_closed:
+                self._abort_association("an internal error")
+                self._flush()
+
+
+def _write(incoming: _Incoming, spool: Spool, data: memoryview | bytes) -> None:
+    """Append to a spool in memory; what it refuses fails the request when its data set has passed."""
+    try:
+        spool.write(data)
+    except AmonsulError as error:
+        spool.discard()
+        incoming.failure, incoming.spool = error.dimse_status, None
 
 
 def _write_batch(spool: Spool, batch: bytearray) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from amonsul.archive.ingest import Ingested
+from amonsul.archive.modalities import Modality
 from amonsul.archive.origin import DicomOrigin
 from amonsul.blobs.spool import Spooled
-from amonsul.dimse_server.settings import DimseSettings
+from amonsul.dimse_server.settings import DimseSettings, DimseSwitches
+from amonsul.errors import Unavailable
 from amonsul.protocols.dimse.commands import CEchoRq, CStoreRsp, encode
 from amonsul.protocols.dimse.messages import fragments
 from amonsul.protocols.upper_layer.items import ProposedContext, UserInformation, write_item
@@ -403,6 +405,27 @@ def test_a_peer_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
         peer.socket.close()
         door.until(lambda server: server.associations == 0)
         check_echo(door.port)
+
+
+# Trouble of our own
+
+
+def test_a_database_that_is_away_is_a_transient_rejection(tmp_path: Path) -> None:
+    def away() -> Mapping[str, Modality]:
+        raise Unavailable("no connection")
+
+    with open_door(tmp_path, switches=DimseSwitches(modalities=away)) as door, Peer(door.port) as peer:
+        assert peer.associate() == AAssociateRj(2, 3, 1)
+        assert peer.is_closed()
+
+
+def test_a_bug_in_negotiation_aborts_the_association(tmp_path: Path) -> None:
+    def fail() -> Mapping[str, Modality]:
+        raise ZeroDivisionError
+
+    with open_door(tmp_path, switches=DimseSwitches(modalities=fail)) as door, Peer(door.port) as peer:
+        assert peer.associate() == AAbort(0)
+        assert peer.is_closed()
 
 
 # Stopping
