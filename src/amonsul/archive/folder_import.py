@@ -198,8 +198,12 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _read_journal(journal: Path) -> set[str]:
+    """The files that are done; cuts off a line that a crash left unfinished."""
     try:
-        text = journal.read_text("utf-8", errors="surrogateescape")
+        text = journal.read_bytes()
     except FileNotFoundError:
         return set()
-    return set(text[: text.rfind("\n") + 1].splitlines())  # a line cut off by a crash does not count
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole != text:
+        os.truncate(journal, len(whole))
+    return set(whole.decode("utf-8", errors="surrogateescape").splitlines())
