@@ -166,17 +166,18 @@ def _prepare(
 ) -> tuple[memoryview | bytes | bytearray, str, bool, bool]:
     """The file, inflated if need be, its transfer syntax, and whether that is implicit and big endian.
 
-    The first data element is believed before the meta header.
+    Of the VRs, the first data element is believed before the meta header.
     """
     uid = _transfer_syntax_uid(file_meta)
     syntax = uids.transfer_syntax(uid)
     whole = _inflate(memoryview(data), start, limits.max_inflated_bytes) if syntax.is_deflated else data
     guess = _guess_encoding(memoryview(whole), start)
+    if uid:
+        is_implicit = syntax.is_implicit if guess is None else guess[0]
+        return whole, uid, is_implicit, syntax.is_big_endian and not is_implicit
     if guess is None:
-        if not uid:
-            raise _Malformed("neither a transfer syntax nor a data element to guess it from")
-        guess = syntax.is_implicit, syntax.is_big_endian
-    return whole, uid or _GUESSED_UIDS[guess], *guess
+        raise _Malformed("neither a transfer syntax nor a data element to guess it from")
+    return whole, _GUESSED_UIDS[guess], *guess
 
 
 _GUESSED_UIDS = {
@@ -209,6 +210,8 @@ def _read_meta(data: memoryview | bytes, limits: ScanLimits, dictionary: Diction
             end += 12 + _LONG_LE(view, end + 8)[0]
         else:
             end += 8 + length
+        if end - start > _MAX_META:
+            raise _BeyondLimit(f"the meta header is longer than {_MAX_META} bytes")
     if end > size:
         raise _Malformed("the meta header is truncated")
     if end == start:
@@ -266,9 +269,7 @@ _SHORT_BE = struct.Struct(">H").unpack_from
 _LONG_LE = struct.Struct("<L").unpack_from
 
 _UNDEFINED: Final = 0xFFFFFFFF
-_ITEM: Final = 0xFFFEE000
 _ITEM_DELIMITER: Final = 0xFFFEE00D
-_SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
 _PIXEL_DATA = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _PIXEL_REPRESENTATION: Final = Tag(0x00280103)
@@ -343,6 +344,7 @@ class _Walk:
         self._dictionary = dictionary
         self._keeps_values = keeps_values
         self._kept = self._dropped = self._kept_bytes = 0
+        self._something_at = 0
         self.pixel_data_offset: int | None = None
         self.pixel_data_vr: str | None = None
 
@@ -702,7 +704,11 @@ class _Walk:
 
     def _is_padding(self, pos: int, end: int) -> bool:
         """Whether nothing but zeros is left, up to the size of a block of a tape."""
-        return end - pos <= _MAX_PADDING and not any(self._bytes[pos:end])
+        if end - pos > _MAX_PADDING or pos < self._something_at:
+            return False
+        rest = self._bytes[pos:end].lstrip(b"\0")
+        self._something_at = end - len(rest)
+        return not rest
 
 
 class _Forget(list[DataSet]):
@@ -728,6 +734,7 @@ def _settle(data_set: dict[Tag, Element]) -> None:
 
 
 _MAX_PADDING = 64 << 10
+_MAX_META = 1 << 20
 _MAX_KEYS = 20_000
 
 

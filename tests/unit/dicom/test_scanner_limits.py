@@ -149,3 +149,14 @@ def test_many_elements_of_which_nothing_is_kept_cost_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 2 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_meta_header_without_end_is_refused() -> None:
+    meta = explicit(0x00020100, "UI", b"1.2.3.4.5.6.7.8\0") * 50_000
+    with pytest.raises(BadFileFormat, match="meta header"):
+        scan(bytes(128) + b"DICM" + meta + NAME)
+
+
+def test_padding_is_looked_at_once() -> None:
+    """Zeros that are no padding after all are read as what they are, without looking ahead again and again."""
+    assert len(scan(part10(NAME + bytes(8) * 8000 + explicit(0x00200010, "SH", b"1 "))).data_set) == 3
