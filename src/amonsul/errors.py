@@ -145,6 +145,28 @@ class NetworkProtocolError(AmonsulError):
     http_status, orthanc_status, message = 500, 9, "Error in the network protocol"
 
 
+class NoPresentationContext(NetworkProtocolError):
+    """A remote DICOM system takes part in no association for what is asked of it."""
+
+    orthanc_status = 2015
+    message = "DicomUserConnection: No acceptable presentation context for modality"
+
+
+class RemoteFailure(NetworkProtocolError):
+    """A remote DICOM system answered a request with a failure status.
+
+    Attributes:
+        operation: name of the DIMSE service.
+        status: as it came.
+    """
+
+    def __init__(self, operation: str, remote: str, status: int, comment: str = "") -> None:
+        details = f"{operation} SCU to {remote} has failed with DIMSE status 0x{status:04X}"
+        super().__init__(f"{details} ({comment})" if comment else details)
+        self.operation = operation
+        self.status = status
+
+
 class Conflict(AmonsulError):
     """The revision given by the client is not the current one."""
 

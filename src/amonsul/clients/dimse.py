@@ -5,18 +5,95 @@
     for outcome in client.store(modality, instances): ...
     for answer in client.find(modality, model, identifier): ...
 
-A call takes an association from the pool or opens one, and gives it back; it is released when nobody used it for
-`association_close_delay_s`. Contexts are proposed so that whatever is to be sent can be sent in the transfer syntax that
-it has. Nothing here knows of the archive: instances come as iterators of bytes, and go to a callable.
+Contexts are proposed so that whatever is to be sent can be sent in the transfer syntax that it has. Associations that
+stored something are kept for a while for the next time; all others are made for one question, because a remote may
+answer differently tomorrow and a broken association would look like a broken remote. Nothing here knows of the archive:
+instances come as iterators of bytes, and go to a callable.
 """
 
 from __future__ import annotations
 
+import itertools
+import logging
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from amonsul.errors import NotImplementedHere
+from pydicom.dataset import Dataset
+
+from amonsul.blobs.spool import Spool, Spooled
+from amonsul.clients.association import AcceptedContext, Association
+from amonsul.clients.pool import AssociationPool
+from amonsul.dicom.elements import DataSet
+from amonsul.dicom.encoding import encode_data_set
+from amonsul.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, data_set_of, file_head
+from amonsul.dicom.scanner import scan_data_set
+from amonsul.dicom.uids import (
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    is_valid,
+    storage_sop_classes,
+)
+from amonsul.errors import AmonsulError, InternalError, NetworkProtocolError, NoPresentationContext, RemoteFailure
+from amonsul.protocols.dimse.commands import (
+    CCancelRq,
+    CEchoRq,
+    CFindRq,
+    CGetRq,
+    CGetRsp,
+    CMoveRq,
+    CMoveRsp,
+    CStoreRq,
+    CStoreRsp,
+    NActionRq,
+    NEventReportRq,
+    Response,
+)
+from amonsul.protocols.dimse.statuses import Category, Status, StorageStatus, category
+from amonsul.protocols.upper_layer.items import ProposedContext, RoleSelection, UserInformation
+from amonsul.protocols.upper_layer.pdu import MAX_CONTEXTS, AAssociateRq
+
+logger = logging.getLogger(__name__)
+
+VERIFICATION: Final = "1.2.840.10008.1.1"
+PATIENT_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.1.1"
+PATIENT_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.1.2"
+PATIENT_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.1.3"
+STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
+MODALITY_WORKLIST_FIND: Final = "1.2.840.10008.5.1.4.31"
+
+_UNCOMPRESSED: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+_COMPRESSED: Final = tuple(
+    f"1.2.840.10008.1.2.{end}"
+    for end in (
+        *("4.70", "4.57", "4.50", "4.51", "4.80", "4.81", "4.90", "4.91", "4.201", "4.202", "4.203", "5"),
+        *("4.100", "4.101", "4.102", "4.103"),
+    )
+)
+"""What images may be compressed with, for what comes by C-GET."""
+
+_STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
+_COMMON_CLASSES: Final = tuple(
+    _STORAGE + end
+    for end in (
+        *("2", "4", "7", "1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "2.1", "2.2", "3.1", "4.1", "4.2", "4.3"),
+        *("6.1", "6.2", "7.1", "7.2", "7.3", "7.4", "11.1", "11.2", "12.1", "12.1.1", "12.2", "12.2.1", "13.1.3"),
+        *("20", "30", "66", "66.1", "66.2", "66.4", "66.5", "77.1.1", "77.1.2", "77.1.3", "77.1.4", "77.1.5.1"),
+        *("77.1.5.4", "77.1.6", "88.11", "88.22", "88.33", "88.34", "88.59", "88.65", "88.67", "104.1", "104.2"),
+        *("104.3", "128", "128.1", "130", "481.1", "481.2", "481.3", "481.4", "481.5", "481.8", "9.1.1", "9.1.2"),
+    )
+)
+"""What is seen in practice, the commonest first."""
+
+_ALSO_PROPOSED: Final = 24
+"""Common classes that a storing association proposes beyond what it needs now, so that it can be used again."""
+
+_MAX_DRAINED_ANSWERS: Final = 10_000
 
 
 class Remote(Protocol):
@@ -52,6 +129,11 @@ class Remote(Protocol):
         """Longest wait for its answers; 0 for the usual one."""
         ...
 
+    @property
+    def allow_transcoding(self) -> bool:
+        """Whether what is sent may be transcoded."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class MoveOriginator:
@@ -75,28 +157,123 @@ class Outgoing:
     file: Callable[[], Iterable[bytes | memoryview]]
 
 
+Transcode = Callable[[Outgoing, Sequence[str]], Outgoing]
+"""Gives an instance in one of some transfer syntaxes; raises AmonsulError if it cannot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one instance.
 
     Attributes:
-        status: of the C-STORE-RSP; a failure status of ours where nothing was sent (`error` says why).
-        error: what went wrong on this side: no context was accepted, the file is gone.
+        status: of the C-STORE-RSP; a failure status of ours where nothing was sent.
+        comment: of the remote.
+        error: why nothing was sent: no context was accepted, it could not be transcoded, the file is gone.
     """
 
     instance: Outgoing
     status: int
     comment: str = ""
-    error: str = ""
+    error: AmonsulError | None = None
 
     @property
     def is_stored(self) -> bool:
         """Whether the remote has it; warnings count as success (PS3.4 Table B.2-1)."""
-        return not self.error and (self.status == 0 or self.status & 0xF000 == 0xB000)
+        return self.error is None and category(self.status) in (Category.SUCCESS, Category.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class SubOperations:
+    """How far a C-MOVE or C-GET is (PS3.4 §C.4.2.1.6); numbers that the remote did not give are None.
+
+    Attributes:
+        status: pending, or that of the final response; failures are raised.
+    """
+
+    status: int
+    remaining: int | None = None
+    completed: int | None = None
+    failed: int | None = None
+    warning: int | None = None
+    comment: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no more comes."""
+        return category(self.status) is not Category.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Who takes the instances of a C-GET.
+
+    Attributes:
+        spool: makes the spool of one instance.
+        store: takes a whole file in; answers the DIMSE status.
+    """
+
+    spool: Callable[[], Spool]
+    store: Callable[[Spooled], int]
+
+
+@dataclass(frozen=True, slots=True)
+class ScuSettings:
+    """How we speak to others.
+
+    Attributes:
+        ae_title: ours (`DicomAet`).
+        timeout_s: longest wait for a connection and for each answer; 0 for any (`DicomScuTimeout`).
+        association_close_delay_s: how long an association is kept for the next use (`DicomAssociationCloseDelay`).
+        max_pdu_length: what we take in one PDU.
+        preferred_transfer_syntax: proposed first (`DicomScuPreferredTransferSyntax`).
+        tls: for remotes with `UseDicomTls`; None if there are no certificates.
+    """
+
+    ae_title: str = "ORTHANC"
+    timeout_s: float = 10.0
+    association_close_delay_s: float = 5.0
+    max_pdu_length: int = 131072
+    preferred_transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN
+    tls: ssl.SSLContext | None = None
 
 
 class DicomClient:
-    """Speaks to other DICOM systems; may be used from any thread."""
+    """Speaks to other DICOM systems; may be used from any thread.
+
+    Args:
+        transcode: for remotes that do not take the transfer syntax of an instance; None never transcodes.
+    """
+
+    def __init__(self, settings: ScuSettings, transcode: Transcode | None = None) -> None:
+        self._settings = settings
+        self._transcode = transcode
+        self._pool = AssociationPool(settings.association_close_delay_s)
+        self._message_ids = itertools.cycle(range(1, 0x10000))
+        preferred = (settings.preferred_transfer_syntax, *_UNCOMPRESSED)
+        self._uncompressed = tuple(
+            dict.fromkeys(uid for uid in preferred if uid in (*_UNCOMPRESSED, EXPLICIT_VR_BIG_ENDIAN))
+        )
+
+    def close(self) -> None:
+        """Release all associations that are kept."""
+        self._pool.close()
+
+    # C-ECHO
+
+    def echo(self, remote: Remote) -> None:
+        """Ask a remote whether it is there (PS3.4 Annex A).
+
+        Raises:
+            NetworkProtocolError: it is not.
+            RemoteFailure: it answers with a failure.
+        """
+        with self._association(remote, [(VERIFICATION, self._uncompressed)]) as association:
+            context = _context(association, VERIFICATION)
+            message_id = self._next_message_id()
+            association.send(context, CEchoRq(message_id))
+            _check("C-ECHO", association, association.receive_response(message_id))
+
+    # C-STORE
 
     def store(
         self,
@@ -108,11 +285,468 @@ class DicomClient:
     ) -> Iterator[Outcome]:
         """Send instances, one outcome for each in their order; ends early when `is_cancelled`.
 
-        An instance that fails does not hold up the others. Whether uncompressed forms may stand in where the remote
-        does not take the transfer syntax is the client's `transcode`.
+        An instance that fails does not hold up the others. While the remote works at one, the next is opened.
 
         Raises:
             NetworkProtocolError: no association, or it was lost; outcomes that were given are certain, the instance
                 after them is not.
         """
-        raise NotImplementedHere
+        for batch in self._batches(instances):
+            with self._storing(remote, batch) as hold:
+                ready = self._prepare(hold.association, remote, batch[0])
+                for instance, following in zip(batch, [*batch[1:], None], strict=True):
+                    if is_cancelled():
+                        return
+                    current, outcome = ready, None
+                    try:
+                        if isinstance(current, _Ready):
+                            message_id = self._begin_store(hold, current, move_originator)
+                            ready = self._prepare(hold.association, remote, following)
+                            outcome = _end_store(hold, current, message_id)
+                    except NetworkProtocolError:
+                        if not hold.is_stale:
+                            raise
+                        hold.renew()
+                        current = self._prepare(hold.association, remote, instance)
+                        if isinstance(current, _Ready):
+                            message_id = self._begin_store(hold, current, move_originator)
+                            outcome = _end_store(hold, current, message_id)
+                        ready = self._prepare(hold.association, remote, following)
+                    except AmonsulError as error:  # the file could not be read to its end: that took the association
+                        outcome = Outcome(instance, StorageStatus.CANNOT_UNDERSTAND, error=error)
+                        hold.renew()
+                        ready = self._prepare(hold.association, remote, following)
+                    if isinstance(current, Outcome):
+                        outcome = current
+                        ready = self._prepare(hold.association, remote, following)
+                    assert outcome is not None
+                    yield outcome
+
+    def _batches(self, instances: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
+        """Runs of instances that need no more contexts than one association has."""
+        batch: list[Outgoing] = []
+        needed: dict[tuple[str, str], None] = {}
+        for instance in instances:
+            more = {
+                (instance.sop_class_uid, instance.transfer_syntax_uid),
+                (instance.sop_class_uid, ""),
+            } - needed.keys()
+            if len(needed) + len(more) > MAX_CONTEXTS:
+                yield batch
+                batch, needed = [], {}
+                more = {(instance.sop_class_uid, instance.transfer_syntax_uid), (instance.sop_class_uid, "")}
+            needed.update(dict.fromkeys(more))
+            batch.append(instance)
+        if batch:
+            yield batch
+
+    @contextmanager
+    def _storing(self, remote: Remote, batch: Sequence[Outgoing]) -> Iterator[_Hold]:
+        needed = dict.fromkeys((instance.sop_class_uid, instance.transfer_syntax_uid) for instance in batch)
+        key = (remote.host, remote.port, remote.ae_title, self._calling(remote), remote.use_dicom_tls)
+        timeout_s = remote.timeout_s or self._settings.timeout_s
+
+        def open_new() -> Association:
+            return self._open(remote, self._storage_contexts(needed))
+
+        kept = self._pool.take(key, needed.keys())
+        hold = _Hold(open_new, kept)
+        if kept is not None:
+            kept.set_timeout(timeout_s)
+        else:
+            hold.renew()
+        try:
+            yield hold
+        except NetworkProtocolError:
+            hold.association.abort()
+            raise
+        except BaseException:
+            if hold.awaits:  # what is due would be taken for the answer to a later request
+                hold.association.abort()
+            self._pool.give_back(key, needed.keys(), hold.association)
+            raise
+        self._pool.give_back(key, needed.keys(), hold.association)
+
+    def _storage_contexts(self, needed: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[str, ...]]]:
+        """A context for each transfer syntax as it is, and one for what can stand in for it."""
+        proposals: dict[tuple[str, tuple[str, ...]], None] = {}
+        for sop_class_uid, transfer_syntax_uid in needed:
+            proposals[sop_class_uid, (transfer_syntax_uid,)] = None
+        classes = list(dict.fromkeys(sop_class_uid for sop_class_uid, _ in needed))
+        for sop_class_uid in [*classes, *_COMMON_CLASSES[:_ALSO_PROPOSED]]:
+            proposals[sop_class_uid, self._uncompressed] = None
+        return list(proposals)[:MAX_CONTEXTS]
+
+    def _prepare(self, association: Association, remote: Remote, instance: Outgoing | None) -> _Ready | Outcome | None:
+        """Choose how an instance is sent and open it; an outcome if it cannot be sent."""
+        if instance is None:
+            return None
+        try:
+            context = association.find_context(instance.sop_class_uid, instance.transfer_syntax_uid)
+            if context is not None:
+                return _Ready(instance, context, _opened(instance))
+            accepted = {
+                context.transfer_syntax: context
+                for context in association.contexts.values()
+                if context.abstract_syntax == instance.sop_class_uid
+            }
+            if not accepted:
+                raise NoPresentationContext(
+                    f"Cannot C-Store an instance of SOPClassUID {instance.sop_class_uid}, the destination has not "
+                    "accepted any TransferSyntax for this SOPClassUID."
+                )
+            if self._transcode is None or not remote.allow_transcoding:
+                raise NetworkProtocolError(
+                    "No valid presentation context was negotiated for SOP class UID "
+                    f"[{instance.sop_class_uid}] and transfer syntax [{instance.transfer_syntax_uid}] while sending to "
+                    f"modality [{remote.ae_title}]"
+                )
+            wanted = [uid for uid in (*self._uncompressed, *accepted) if uid in accepted]
+            transcoded = self._transcode(instance, wanted)
+            return _Ready(instance, accepted[transcoded.transfer_syntax_uid], _opened(transcoded))
+        except AmonsulError as error:
+            return Outcome(instance, StorageStatus.CANNOT_UNDERSTAND, error=error)
+
+    def _begin_store(self, hold: _Hold, ready: _Ready, originator: MoveOriginator | None) -> int:
+        instance = ready.instance
+        message_id = self._next_message_id()
+        command = CStoreRq(
+            message_id,
+            instance.sop_class_uid,
+            instance.sop_instance_uid,
+            0,
+            originator.ae_title if originator is not None else None,
+            originator.message_id if originator is not None else None,
+        )
+        hold.awaits = True
+        hold.association.send(ready.context, command, ready.data_set)
+        return message_id
+
+    # C-FIND
+
+    def find(
+        self,
+        remote: Remote,
+        model: str,
+        identifier: Dataset,
+        *,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> Iterator[DataSet]:
+        """Search; answers come one by one as the remote gives them. Leaving the iterator cancels the search.
+
+        The model is a SOP class of C-FIND; the identifier holds the keys (PS3.4 §C.4.1.1.3).
+
+        Raises:
+            NoPresentationContext: the remote does not serve this model.
+            NetworkProtocolError: no association, or it was lost.
+            RemoteFailure: the search failed; answers that were given stand.
+        """
+        proposed = (
+            [model] if model == MODALITY_WORKLIST_FIND else [PATIENT_ROOT_FIND, STUDY_ROOT_FIND, MODALITY_WORKLIST_FIND]
+        )
+        with self._association(remote, [(uid, self._uncompressed) for uid in proposed]) as association:
+            context = _context(association, model)
+            message_id = self._next_message_id()
+            keys = encode_data_set(identifier, context.transfer_syntax)
+            association.send(context, CFindRq(message_id, model), keys)
+            is_done = False
+            try:
+                while not is_done:
+                    response = association.expect_response(association.receive(), message_id)
+                    answer = association.receive_identifier() if response.has_data_set else None
+                    is_done = category(response.status) is not Category.PENDING
+                    if is_done:
+                        if response.status != Status.CANCEL:
+                            _check("C-FIND", association, response)
+                    elif answer is not None:
+                        yield scan_data_set(answer, context.transfer_syntax)
+                    if not is_done and is_cancelled():
+                        break
+            finally:
+                if not is_done and association.is_open:
+                    _cancel(association, context, message_id)
+
+    # C-MOVE and C-GET
+
+    def move(
+        self,
+        remote: Remote,
+        model: str,
+        identifier: Dataset,
+        destination: str,
+        *,
+        message_id: int | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> Iterator[SubOperations]:
+        """Have a remote send instances to an AE title; yields each pending response, and the final one.
+
+        The model is a SOP class of C-MOVE; a message ID from `new_message_id` is for whoever wants to know it before.
+
+        Raises:
+            NoPresentationContext: the remote does not serve this model.
+            NetworkProtocolError: no association, or it was lost.
+            RemoteFailure: the whole failed.
+        """
+        proposed = [(uid, self._uncompressed) for uid in (PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE)]
+        with self._association(remote, proposed) as association:
+            context = _context(association, model)
+            message_id = message_id or self._next_message_id()
+            keys = encode_data_set(identifier, context.transfer_syntax)
+            association.send(context, CMoveRq(message_id, model, destination), keys)
+            is_cancelling = False
+            while True:
+                response = association.expect_response(association.receive(), message_id)
+                if response.has_data_set:
+                    association.receive_data_set(None)
+                progress = _suboperations("C-MOVE", association, response)
+                yield progress
+                if progress.is_final:
+                    return
+                if not is_cancelling and is_cancelled():
+                    association.send(context, CCancelRq(message_id))
+                    is_cancelling = True
+
+    def get(
+        self,
+        remote: Remote,
+        model: str,
+        identifier: Dataset,
+        receiver: Receiver,
+        *,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> Iterator[SubOperations]:
+        """Have a remote send instances to us over the same association; yields each response, the final one last.
+
+        Raises:
+            NoPresentationContext: the remote does not serve this model.
+            NetworkProtocolError: no association, or it was lost.
+            RemoteFailure: the whole failed.
+        """
+        proposals: list[tuple[str, tuple[str, ...]]] = [(model, self._uncompressed)]
+        proposals += [(uid, self._uncompressed) for uid in _COMMON_CLASSES]
+        room = MAX_CONTEXTS - len(proposals)
+        proposals += [(uid, _COMPRESSED) for uid in _COMMON_CLASSES[:room]]
+        roles = tuple(RoleSelection(uid, scu=False, scp=True) for uid in _COMMON_CLASSES)
+        with self._association(remote, proposals, roles) as association:
+            context = _context(association, model)
+            message_id = self._next_message_id()
+            keys = encode_data_set(identifier, context.transfer_syntax)
+            association.send(context, CGetRq(message_id, model), keys)
+            is_cancelling = False
+            while True:
+                received = association.receive()
+                if isinstance(received.command, CStoreRq):
+                    self._receive(association, received.context, received.command, remote, receiver)
+                    continue
+                response = association.expect_response(received, message_id)
+                if response.has_data_set:
+                    association.receive_data_set(None)
+                progress = _suboperations("C-GET", association, response)
+                yield progress
+                if progress.is_final:
+                    return
+                if not is_cancelling and is_cancelled():
+                    association.send(context, CCancelRq(message_id))
+                    is_cancelling = True
+
+    def _receive(
+        self, association: Association, context: AcceptedContext, request: CStoreRq, remote: Remote, receiver: Receiver
+    ) -> None:
+        """Take one instance of a C-GET in, and answer."""
+        sop_class_uid, sop_instance_uid = request.affected_sop_class_uid, request.affected_sop_instance_uid
+        status = int(StorageStatus.CANNOT_UNDERSTAND)
+        if is_valid(sop_class_uid) and is_valid(sop_instance_uid) and context.abstract_syntax in storage_sop_classes():
+            spool = receiver.spool()
+            try:
+                spool.write(file_head(sop_class_uid, sop_instance_uid, context.transfer_syntax, remote.ae_title))
+                association.receive_data_set(spool)
+                status = receiver.store(spool.finish())
+            except NetworkProtocolError:
+                raise
+            except AmonsulError as error:
+                if not association.is_open:
+                    raise
+                status = error.dimse_status
+            finally:
+                spool.discard()
+        else:
+            association.receive_data_set(None)
+        response = CStoreRsp(request.message_id, status, sop_class_uid, sop_instance_uid)
+        association.send(context, response)
+
+    def new_message_id(self) -> int:
+        """A message ID that this client does not use again soon."""
+        return self._next_message_id()
+
+    # N-ACTION and N-EVENT-REPORT
+
+    def n_action(
+        self, remote: Remote, sop_class_uid: str, sop_instance_uid: str, action_type_id: int, information: Dataset
+    ) -> None:
+        """Request an action (PS3.7 §10.1.4).
+
+        Raises:
+            NetworkProtocolError: no association, or it was lost.
+            RemoteFailure: the remote refuses.
+        """
+        request = NActionRq(self._next_message_id(), sop_class_uid, sop_instance_uid, action_type_id)
+        self._perform("N-ACTION", remote, sop_class_uid, request, information, ())
+
+    def n_event_report(
+        self, remote: Remote, sop_class_uid: str, sop_instance_uid: str, event_type_id: int, information: Dataset
+    ) -> None:
+        """Report an event (PS3.7 §10.1.1), which is a matter of the provider: its role is proposed.
+
+        Raises:
+            NetworkProtocolError: no association, or it was lost.
+            RemoteFailure: the remote refuses.
+        """
+        request = NEventReportRq(self._next_message_id(), sop_class_uid, sop_instance_uid, event_type_id)
+        roles = (RoleSelection(sop_class_uid, scu=False, scp=True),)
+        self._perform("N-EVENT-REPORT", remote, sop_class_uid, request, information, roles)
+
+    def _perform(
+        self,
+        name: str,
+        remote: Remote,
+        sop_class_uid: str,
+        request: NActionRq | NEventReportRq,
+        information: Dataset,
+        roles: tuple[RoleSelection, ...],
+    ) -> None:
+        with self._association(remote, [(sop_class_uid, self._uncompressed)], roles) as association:
+            context = _context(association, sop_class_uid)
+            association.send(context, request, encode_data_set(information, context.transfer_syntax))
+            _check(name, association, association.receive_response(request.message_id))
+
+    # Associations
+
+    def _next_message_id(self) -> int:
+        return next(self._message_ids)
+
+    def _calling(self, remote: Remote) -> str:
+        return remote.local_aet or self._settings.ae_title
+
+    @contextmanager
+    def _association(
+        self,
+        remote: Remote,
+        proposals: Sequence[tuple[str, tuple[str, ...]]],
+        roles: tuple[RoleSelection, ...] = (),
+    ) -> Iterator[Association]:
+        """An association for one question."""
+        with self._open(remote, proposals, roles) as association:
+            yield association
+
+    def _open(
+        self,
+        remote: Remote,
+        proposals: Sequence[tuple[str, tuple[str, ...]]],
+        roles: tuple[RoleSelection, ...] = (),
+    ) -> Association:
+        settings = self._settings
+        tls = None
+        if remote.use_dicom_tls:
+            tls = settings.tls
+            if tls is None:
+                raise NetworkProtocolError(
+                    f'{remote.ae_title} is to be reached over TLS, for which "DicomTlsCertificate", '
+                    '"DicomTlsPrivateKey" and "DicomTlsTrustedCertificates" must be set'
+                )
+        request = AAssociateRq(
+            remote.ae_title,
+            self._calling(remote),
+            tuple(
+                ProposedContext(2 * place + 1, abstract_syntax, transfer_syntaxes)
+                for place, (abstract_syntax, transfer_syntaxes) in enumerate(proposals)
+            ),
+            UserInformation(
+                max_pdu_length=settings.max_pdu_length,
+                implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+                implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+                roles=roles,
+            ),
+        )
+        logger.debug("asking %s@%s:%d for an association", remote.ae_title, remote.host, remote.port)
+        timeout_s = remote.timeout_s or settings.timeout_s
+        return Association.open((remote.host, remote.port), request, settings.max_pdu_length, tls, timeout_s)
+
+
+class _Ready:
+    """An instance that can be sent now."""
+
+    def __init__(self, instance: Outgoing, context: AcceptedContext, data_set: Iterable[bytes | memoryview]) -> None:
+        self.instance = instance
+        self.context = context
+        self.data_set = data_set
+
+
+class _Hold:
+    """The association that a run of C-STORE has, and may have to replace once if it was kept too long."""
+
+    def __init__(self, open_new: Callable[[], Association], kept: Association | None) -> None:
+        self._open_new = open_new
+        self._association = kept
+        self.is_stale = kept is not None  # it was kept, and nothing came of it yet: the remote may have left it
+        self.awaits = False  # a response is due
+
+    @property
+    def association(self) -> Association:
+        if self._association is None:
+            raise InternalError("no association")
+        return self._association
+
+    def renew(self) -> None:
+        self._association = self._open_new()
+        self.is_stale = self.awaits = False
+
+
+def _opened(instance: Outgoing) -> Iterator[bytes | memoryview]:
+    """The data set of an instance; its first piece is read now."""
+    pieces = iter(data_set_of(instance.file()))
+    first = next(pieces, b"")
+    return itertools.chain((first,), pieces)
+
+
+def _end_store(hold: _Hold, ready: _Ready, message_id: int) -> Outcome:
+    response = hold.association.receive_response(message_id)
+    hold.awaits = hold.is_stale = False
+    comment = response.error_comment if isinstance(response, CStoreRsp) else None
+    return Outcome(ready.instance, response.status, comment or "")
+
+
+def _context(association: Association, abstract_syntax: str) -> AcceptedContext:
+    context = association.find_context(abstract_syntax)
+    if context is None:
+        raise NoPresentationContext(f"Unable to negotiate a presentation context with {association.name}")
+    return context
+
+
+def _cancel(association: Association, context: AcceptedContext, message_id: int) -> None:
+    """End a search that nobody wants any more (PS3.7 §9.3.2.3): what is under way is read, and thrown away."""
+    association.send(context, CCancelRq(message_id))
+    for _ in range(_MAX_DRAINED_ANSWERS):
+        response = association.receive_response(message_id)
+        if category(response.status) is not Category.PENDING:
+            return
+    association.abort()
+
+
+def _check(name: str, association: Association, response: Response) -> None:
+    if category(response.status) is Category.FAILURE:
+        comment = getattr(response, "error_comment", None)
+        raise RemoteFailure(name, association.name, response.status, comment or "")
+
+
+def _suboperations(name: str, association: Association, response: Response) -> SubOperations:
+    _check(name, association, response)
+    if not isinstance(response, CMoveRsp | CGetRsp):
+        raise NetworkProtocolError(f"{association.name} answered a {name} with {type(response).__name__}")
+    return SubOperations(
+        response.status,
+        response.number_of_remaining_suboperations,
+        response.number_of_completed_suboperations,
+        response.number_of_failed_suboperations,
+        response.number_of_warning_suboperations,
+        response.error_comment or "",
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from struct import Struct
 from typing import Final
 
 from amonsul import __version__
+from amonsul.errors import BadFileFormat
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.282590196504056909179803433690663173758"
 """Names this implementation (PS3.7 §D.3.3.2), whatever its version."""
@@ -55,3 +57,46 @@ def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
         + _ending(transfer_syntax_uid, source_ae_title)
     )
     return _PREAMBLE + _GROUP_LENGTH_ELEMENT.pack(0x0002, 0x0000, b"UL", 4, len(meta)) + meta
+
+
+_MAX_HEAD: Final = 1 << 20
+
+
+def data_set_of(file: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """What follows the file meta information of a file that comes in pieces (PS3.10 §7.1).
+
+    A file without preamble, or without file meta information, is taken as it is found.
+
+    Raises:
+        BadFileFormat: the file meta information does not end.
+    """
+    pieces = iter(file)
+    head = b""
+    for piece in pieces:
+        head += piece
+        start = _data_set_start(head)
+        if start is not None:
+            if start < len(head):
+                yield memoryview(head)[start:]
+            yield from pieces
+            return
+        if len(head) > _MAX_HEAD:
+            raise BadFileFormat(f"more than {_MAX_HEAD} bytes of file meta information")
+    # What ends within its file meta information has no data set.
+
+
+def _data_set_start(head: bytes) -> int | None:
+    """Where group 0002 ends; None if that is not within `head`."""
+    if len(head) < 132:
+        return None
+    at = 132 if head[128:132] == b"DICM" else 0
+    while True:
+        if at + 12 > len(head):
+            return None
+        group, _, vr, length = _SHORT.unpack_from(head, at)
+        if group != 0x0002:
+            return at
+        if vr in (b"OB", b"UN", b"OW", b"SQ", b"UT"):
+            length = int.from_bytes(head[at + 8 : at + 12], "little")
+            at += 4
+        at += 8 + length
