@@ -46,10 +46,13 @@ class Addition(NamedTuple):
 class Dictionary:
     """An immutable dictionary; see `STANDARD`."""
 
-    __slots__ = ("_by_keyword", "_creators", "_parent", "_private", "_public", "names")
+    __slots__ = ("_by_keyword", "_creators", "_has_private", "_parent", "_private", "_public", "names")
 
-    def __init__(self, parent: Dictionary | None = None, additions: Iterable[Addition] = ()) -> None:
+    def __init__(
+        self, parent: Dictionary | None = None, additions: Iterable[Addition] = (), has_private: bool = True
+    ) -> None:
         self._parent = parent
+        self._has_private = has_private
         self._public: dict[int, Entry | None] = {}
         self._by_keyword: dict[str, Tag] = {}
         self._private: dict[str, dict[int, Entry]] = {}
@@ -80,11 +83,11 @@ class Dictionary:
         try:
             return self._creators[private_creator]
         except KeyError:
-            inherited = (
-                self._parent.private_entries(private_creator)
-                if self._parent is not None
-                else _standard_private(private_creator)
-            )
+            inherited: Mapping[int, Entry] = {}
+            if self._parent is not None:
+                inherited = self._parent.private_entries(private_creator)
+            elif self._has_private:
+                inherited = _standard_private(private_creator)
             added = self._private.get(private_creator)
             entries = {**inherited, **added} if added else inherited
             if entries:
@@ -128,6 +131,10 @@ class Dictionary:
 
 
 STANDARD = Dictionary()
+"""All that the tables have."""
+
+PUBLIC = Dictionary(has_private=False)
+"""Without the private attributes, as `LoadPrivateDictionary: false` asks for."""
 
 
 def _lines(table: str) -> list[list[str]]:

@@ -8,6 +8,7 @@ import pytest
 
 from amonsul.dicom import dictionary as module
 from amonsul.dicom.dictionary import (
+    PUBLIC,
     STANDARD,
     UNKNOWN_NAME,
     Addition,
@@ -170,3 +171,12 @@ def test_what_is_asked_for_from_outside_is_not_remembered() -> None:
         extended.keyword(0x00091001, f"CREATOR {number}")
     assert len(extended.names) == 0
     assert module.STANDARD.private_entries("CREATOR 1") == {}
+
+
+def test_private_attributes_can_be_left_out() -> None:
+    assert PUBLIC.keyword(0x00291010, "SIEMENS CSA HEADER") == UNKNOWN_NAME
+    assert PUBLIC.keyword(0x00290010) == "PrivateCreator"
+    assert PUBLIC.keyword(0x00100010) == "PatientName"
+    extended = PUBLIC.extended([Addition(0x00290010, "SIEMENS CSA HEADER", Entry("Mine", "Mine", "OB", "1"))])
+    assert extended.keyword(0x00291010, "SIEMENS CSA HEADER") == "Mine"
+    assert extended.keyword(0x00291008, "SIEMENS CSA HEADER") == UNKNOWN_NAME
