@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
+import ssl
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 _MEGABYTE: Final = 1 << 20
 _INDEX_FILE: Final = "index.db"
+_TLS_1_3: Final = 5
+_DICOM_TLS_CIPHERS: Final = "ECDHE+AESGCM:DHE+AESGCM"  # those that RFC 9325 §4.2 recommends
 
 
 def storage_folder(configuration: Configuration) -> Path:
@@ -168,7 +171,37 @@ def dimse_settings(configuration: Configuration) -> DimseSettings:
         max_associations_per_address=configuration.number("Amonsul.MaximumAssociationsPerAddress"),
         max_instance_size=configuration.number("Amonsul.MaximumInstanceSizeMB") * _MEGABYTE,
         max_spooled_in_memory=configuration.number("Amonsul.DicomMemoryMB") * _MEGABYTE,
+        tls=_dicom_tls_context(configuration) if configuration.flag("DicomTlsEnabled") else None,
     )
+
+
+def _dicom_tls_context(configuration: Configuration) -> ssl.SSLContext:
+    """What the DICOM door shows and asks of its peers (PS3.15 §B.9, §B.10)."""
+
+    def file(option: str) -> Path:
+        if not configuration.is_set(option):
+            raise configuration.refuse(option, "is needed for DICOM TLS (DicomTlsEnabled)")
+        return configuration.path(option)
+
+    def attempt(option: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except (OSError, ssl.SSLError) as error:
+            raise configuration.refuse(option, f"cannot be used: {error.strerror or error}") from error
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    newest_only = configuration.number("DicomTlsMinimumProtocolVersion") >= _TLS_1_3
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if newest_only else ssl.TLSVersion.TLSv1_2
+    ciphers = ":".join(configuration.texts("DicomTlsCiphersAccepted")) or _DICOM_TLS_CIPHERS
+    attempt("DicomTlsCiphersAccepted", lambda: context.set_ciphers(ciphers))
+    certificate, key = file("DicomTlsCertificate"), file("DicomTlsPrivateKey")
+    attempt("DicomTlsCertificate", lambda: context.load_cert_chain(certificate, key))
+    required = configuration.flag("DicomTlsRemoteCertificateRequired")
+    if required or configuration.is_set("DicomTlsTrustedCertificates"):
+        trusted = file("DicomTlsTrustedCertificates")
+        attempt("DicomTlsTrustedCertificates", lambda: context.load_verify_locations(trusted))
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    return context
 
 
 _LEGACY_SYNTAXES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -53,6 +55,29 @@ def test_https_is_served_with_the_certificate_of_the_configuration(tmp_path: Pat
         context.load_cert_chain(certificates.client)
         with httpx.Client(verify=context) as friend:
             assert friend.get(url).json()["IsHttpServerSecure"] is True
+
+
+def test_dicom_tls_is_served_with_the_certificates_of_the_configuration(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    options = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": certificates.server.name,
+        "DicomTlsPrivateKey": certificates.server.name,
+        "DicomTlsTrustedCertificates": certificates.authority.name,
+    }
+    echoscu = shutil.which("echoscu", path="/usr/bin:/usr/local/bin")
+    assert echoscu, "DCMTK is not installed"
+    with serving(tmp_path, options) as server:
+
+        def echo(*options: str) -> int:
+            address = ("localhost", str(server.dicom_port))
+            command = [echoscu, "-aec", AE_TITLE, *options, *address]
+            return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+
+        client, authority = str(certificates.client), str(certificates.authority)
+        assert echo("+tls", client, client, "+cf", authority) == 0
+        assert echo("+tla", "+cf", authority) != 0
+        assert echo("--disable-tls") != 0
 
 
 def test_the_dicom_door_knows_its_peers(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Set
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from amonsul.config.kinds import ConfigurationError, Json
 from amonsul.config.reader import Configuration, load
 from amonsul.config.table import OPTIONS
 from amonsul.database.settings import PostgresSettings, SqliteSettings
+from tests.integration.rest.certificates import make_certificates
 
 
 def configuration(values: dict[str, Json]) -> Configuration:
@@ -31,8 +33,8 @@ class Noting(Configuration):
 
 
 def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path) -> None:
-    certificate = tmp_path / "certificate.pem"
-    certificate.touch()
+    pems = make_certificates(tmp_path)
+    certificate = str(pems.server)
     everything: dict[str, Json] = {
         "IndexDirectory": "index",
         "HttpBindAddresses": ["127.0.0.1"],
@@ -40,8 +42,12 @@ def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path
         "RejectedSopClasses": ["1.2"],
         "SslEnabled": True,
         "SslVerifyPeers": True,
-        "SslCertificate": str(certificate),
-        "SslTrustedClientCertificates": str(certificate),
+        "SslCertificate": certificate,
+        "SslTrustedClientCertificates": certificate,
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": certificate,
+        "DicomTlsPrivateKey": certificate,
+        "DicomTlsTrustedCertificates": str(pems.authority),
         "SslCiphersAccepted": ["x"],
         **{name: True for name in OPTIONS if name.endswith("TransferSyntaxAccepted")},
     }
@@ -119,6 +125,15 @@ def test_the_older_options_add_transfer_syntaxes_or_take_them_away() -> None:
         ({"ExtraMainDicomTags": {"Study": ["PatientAge", "NoSuchTag"]}}, r"ExtraMainDicomTags.Study\[1\]"),
         ({"DicomModalities": {"bad name!": ["A", "h", 1]}}, "DicomModalities: "),
         ({"SslEnabled": True, "SslCertificate": "/nowhere.pem"}, "SslCertificate: there is no file /nowhere.pem"),
+        ({"DicomTlsEnabled": True}, "DicomTlsCertificate: is needed for DICOM TLS"),
+        (
+            {"DicomTlsEnabled": True, "DicomTlsCertificate": "/nowhere.pem", "DicomTlsPrivateKey": "/nowhere.pem"},
+            "DicomTlsCertificate: cannot be used: No such file",
+        ),
+        (
+            {"DicomTlsEnabled": True, "DicomTlsCiphersAccepted": ["NONE-SUCH"]},
+            "DicomTlsCiphersAccepted: cannot be used",
+        ),
     ],
 )
 def test_what_the_table_cannot_judge_is_refused_with_its_option(values: dict[str, Json], message: str) -> None:
@@ -137,3 +152,24 @@ def test_modalities_come_in_both_forms() -> None:
     )
     modalities = settings.modalities(given)
     assert (modalities["a"].port, modalities["b"].allow_echo) == (104, False)
+
+
+def test_dicom_tls_asks_its_peers_for_certificates_unless_told_otherwise(tmp_path: Path) -> None:
+    pems = make_certificates(tmp_path)
+    options: dict[str, Json] = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(pems.server),
+        "DicomTlsPrivateKey": str(pems.server),
+        "DicomTlsTrustedCertificates": str(pems.authority),
+    }
+    context = settings.dimse_settings(configuration(options)).tls
+    assert context is not None
+    assert (context.verify_mode, context.minimum_version) == (ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2)
+    options |= {"DicomTlsRemoteCertificateRequired": False, "DicomTlsMinimumProtocolVersion": 5}
+    context = settings.dimse_settings(configuration(options)).tls
+    assert context is not None
+    assert (context.verify_mode, context.minimum_version) == (ssl.CERT_OPTIONAL, ssl.TLSVersion.TLSv1_3)
+    del options["DicomTlsTrustedCertificates"]
+    context = settings.dimse_settings(configuration(options)).tls
+    assert context is not None
+    assert context.verify_mode is ssl.CERT_NONE
