@@ -1,14 +1,15 @@
-"""Fuzz target of the scanner.
+"""Fuzz target of the scanner: `python tests/fuzz/fuzz_scanner.py -max_total_time=300 [CORPUS]`.
 
-    python tests/fuzz/fuzz_scanner.py --seed CORPUS      a folder of small DICOM files, from those that pydicom ships
-    python tests/fuzz/fuzz_scanner.py -dict=tests/fuzz/scanner.dict -max_len=20000 -max_total_time=300 CORPUS
-
-Whatever fails becomes a file in `tests/fuzz/scanner_findings`, which the mutation test goes through.
+CORPUS is a folder of DICOM files that the run adds to; without one the run begins with the small ones that pydicom
+ships. Whatever fails becomes a file in `tests/fuzz/scanner_findings`, which the mutation test goes through.
 """
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import atheris
@@ -29,8 +30,11 @@ def seed(corpus: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--seed"]:
-        seed(Path(sys.argv[2]))
-    else:
-        atheris.Setup(sys.argv, check_scan)
-        atheris.Fuzz()
+    arguments = [sys.argv[0], f"-dict={Path(__file__).parent / 'scanner.dict'}", "-max_len=20000", *sys.argv[1:]]
+    if all(argument.startswith("-") for argument in sys.argv[1:]):
+        corpus = Path(tempfile.mkdtemp(prefix="corpus-"))
+        atexit.register(shutil.rmtree, corpus)
+        seed(corpus)
+        arguments.append(str(corpus))
+    atheris.Setup(arguments, check_scan)
+    atheris.Fuzz()
