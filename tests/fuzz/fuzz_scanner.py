@@ -1,13 +1,11 @@
 """Fuzz target of the scanner: `python tests/fuzz/fuzz_scanner.py -max_total_time=300 [CORPUS]`.
 
-CORPUS is a folder of DICOM files that the run adds to; without one the run begins with the small ones that pydicom
-ships. Whatever fails becomes a file in `tests/fuzz/scanner_findings`, which the mutation test goes through.
+CORPUS is a folder of DICOM files that the run adds to; without one there is a folder for temporary files that begins
+with the small ones that pydicom ships. Whatever fails becomes a file in `tests/fuzz/scanner_findings`, which the mutation test goes through.
 """
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -32,8 +30,7 @@ def seed(corpus: Path) -> None:
 if __name__ == "__main__":
     arguments = [sys.argv[0], f"-dict={Path(__file__).parent / 'scanner.dict'}", "-max_len=20000", *sys.argv[1:]]
     if all(argument.startswith("-") for argument in sys.argv[1:]):
-        corpus = Path(tempfile.mkdtemp(prefix="corpus-"))
-        atexit.register(shutil.rmtree, corpus)
+        corpus = Path(tempfile.gettempdir(), "amonsul-scanner-corpus")
         seed(corpus)
         arguments.append(str(corpus))
     atheris.Setup(arguments, check_scan)
