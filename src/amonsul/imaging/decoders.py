@@ -135,6 +135,8 @@ def _decode_jpeg(transfer_syntax_uid: str, frame: memoryview | bytes, pixel_form
 def _decode_jpeg_ls(transfer_syntax_uid: str, frame: memoryview | bytes, pixel_format: PixelFormat) -> Pixels:
     header = codestream.jpeg_header(frame)
     _expect(pixel_format, header.rows, header.columns, len(header.component_ids))
+    if b"\xff\xd9" not in bytes(frame[-32:]):
+        raise BadFileFormat("A JPEG-LS frame is cut off")  # the library would look for its end for seconds
     # decode() writes below the samples it reads, so it gets a copy of its own
     samples = jpeg_ls.CharLS.decode(numpy.frombuffer(bytearray(frame), numpy.uint8))
     if transfer_syntax_uid == JPEG_LS_LOSSLESS:
@@ -148,15 +150,12 @@ def _decode_jpeg_ls(transfer_syntax_uid: str, frame: memoryview | bytes, pixel_f
 # --- JPEG 2000 and HTJ2K (PS3.5 §8.2.4, §8.2.10)
 
 
-def _decode_jpeg_2000(transfer_syntax_uid: str, frame: memoryview | bytes, pixel_format: PixelFormat) -> Pixels:
+def _decode_jpeg_2000(_transfer_syntax_uid: str, frame: memoryview | bytes, pixel_format: PixelFormat) -> Pixels:
     header = codestream.jpeg2000_header(frame)
     _expect(pixel_format, header.rows, header.columns, header.components)
     body = bytes(frame[header.start :])
-    if transfer_syntax_uid in (HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K) and header.is_reversible:
-        samples = imagecodecs.htj2k_decode(body)  # faster, but lets irreversible samples overflow
-    else:
-        samples = imagecodecs.jpeg2k_decode(body, numthreads=1)
-    cells = _signs(samples, header, pixel_format)
+    # HTJ2K, too: the other decoder of the library is faster, but passes over errors and lets samples overflow
+    cells = _signs(imagecodecs.jpeg2k_decode(body, numthreads=1), header, pixel_format)
     photometric_interpretation = pixel_format.photometric_interpretation
     if header.has_component_transform or photometric_interpretation in ("YBR_RCT", "YBR_ICT"):
         photometric_interpretation = "RGB"

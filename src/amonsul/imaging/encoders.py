@@ -1,8 +1,7 @@
 """From samples to a compressed frame, for every transfer syntax that a library writes.
 
-Pure functions; like the decoders they run in a process of their own. Samples come in with their photometric
-interpretation, `stored_as` says what it becomes in the data set: lossy JPEG turns RGB into YBR_FULL_422, JPEG 2000 into
-YBR_ICT or YBR_RCT, all others keep it (PS3.5 §8.2).
+Pure functions; like the decoders they run in a process of their own. What each syntax can hold, and what becomes of
+the photometric interpretation, is in `syntaxes`.
 
 Precision is Bits Stored. Signed samples of the codecs that know no sign go in as their two's complement in all bits
 allocated, so that readers which extend the sign and readers which do not find the same (PS3.5 §8.2.1, §8.2.3).
@@ -13,7 +12,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import imagecodecs
@@ -38,92 +36,30 @@ from amonsul.imaging.syntaxes import (
     JPEG_LS_NEAR_LOSSLESS,
     JPEG_XL,
     JPEG_XL_LOSSLESS,
+    NEAR_LOSSLESS_ERROR,
     RLE_LOSSLESS,
 )
 
-NEAR_LOSSLESS_ERROR = 2
-"""How far a sample of near lossless JPEG-LS may be from the original."""
-
 _CODEC_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, MemoryError)
-_COLOURS = frozenset(("RGB", "YBR_FULL"))
-_ONE_SAMPLE = frozenset(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"))
-_GREY = frozenset(("MONOCHROME1", "MONOCHROME2"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Ability:
-    """What one transfer syntax can hold, here.
-
-    Attributes:
-        max_bits: of a sample.
-        takes: photometric interpretations.
-        takes_signed: samples below zero.
-        colour_as: what RGB becomes.
-    """
-
-    encode: Callable[[Pixels, int], bytes]
-    max_bits: int
-    takes: frozenset[str]
-    takes_signed: bool = True
-    colour_as: str = "RGB"
-    takes_bits: bool = False
-    """Samples of 1 bit."""
-
-
-def transfer_syntaxes() -> tuple[str, ...]:
-    """All that frames can be written in."""
-    return tuple(_ABILITIES)
-
-
-def check(
-    transfer_syntax_uid: str, photometric_interpretation: str, bits_allocated: int, bits: int, sign: bool
-) -> None:
-    """Find out whether such samples can be written in a transfer syntax.
-
-    Raises:
-        NotImplementedHere: they cannot; the text says why.
-    """
-    ability = _ABILITIES.get(transfer_syntax_uid)
-    if ability is None:
-        raise NotImplementedHere(f"Pixels cannot be written in transfer syntax {transfer_syntax_uid}")
-    if photometric_interpretation not in ability.takes:
-        raise NotImplementedHere(f"{photometric_interpretation} cannot be written in {transfer_syntax_uid}")
-    if bits > ability.max_bits or (bits_allocated == 1 and not ability.takes_bits):
-        raise NotImplementedHere(f"{bits} bits of {bits_allocated} cannot be written in {transfer_syntax_uid}")
-    if sign and not ability.takes_signed:
-        raise NotImplementedHere(f"Signed samples cannot be written in {transfer_syntax_uid}")
-
-
-def stored_as(transfer_syntax_uid: str, photometric_interpretation: str) -> str:
-    """The Photometric Interpretation that the data set of the encoded frame must have."""
-    if photometric_interpretation == "RGB":
-        return _ABILITIES[transfer_syntax_uid].colour_as
-    return photometric_interpretation
-
-
-def takes(transfer_syntax_uid: str, photometric_interpretation: str) -> bool:
-    """Whether a transfer syntax holds samples of such a kind."""
-    ability = _ABILITIES.get(transfer_syntax_uid)
-    return ability is not None and photometric_interpretation in ability.takes
 
 
 def encode(transfer_syntax_uid: str, pixels: Pixels, quality: int) -> bytes:
     """Encode one frame; an odd number of bytes is not padded here.
 
     Args:
-        transfer_syntax_uid: one that `check` found fit.
+        transfer_syntax_uid: one that `syntaxes.check_writable` found fit.
         pixels: what is to be written.
         quality: 1 to 100, of the lossy ones.
 
     Raises:
-        NotImplementedHere: as `check`.
+        NotImplementedHere: as `check_writable`.
         BadFileFormat: the codec refused.
     """
-    ability = _ABILITIES.get(transfer_syntax_uid)
-    if ability is None:
+    encoder = _ENCODERS.get(transfer_syntax_uid)
+    if encoder is None:
         raise NotImplementedHere(f"Pixels cannot be written in transfer syntax {transfer_syntax_uid}")
     try:
-        return ability.encode(pixels, quality)
+        return encoder(pixels, quality)
     except _CODEC_ERRORS as error:
         raise BadFileFormat(f"A frame cannot be encoded: {type(error).__name__} {str(error)[:200]}") from error
 
@@ -359,20 +295,20 @@ def _deflated(pixels: Pixels, _quality: int) -> bytes:
     return bytes(deflate.compress(native) + deflate.flush())
 
 
-_ABILITIES: Mapping[str, _Ability] = {
-    JPEG_BASELINE: _Ability(_jpeg, 8, _GREY | {"RGB"}, takes_signed=False, colour_as="YBR_FULL_422"),
-    JPEG_EXTENDED: _Ability(_jpeg, 12, _GREY | {"RGB"}, takes_signed=False, colour_as="YBR_FULL_422"),
-    JPEG_LOSSLESS: _Ability(partial(_jpeg_lossless, 6), 16, _ONE_SAMPLE | _COLOURS),
-    JPEG_LOSSLESS_SV1: _Ability(partial(_jpeg_lossless, 1), 16, _ONE_SAMPLE | _COLOURS),
-    JPEG_LS_LOSSLESS: _Ability(partial(_jpeg_ls, 0), 16, _ONE_SAMPLE | _COLOURS),
-    JPEG_LS_NEAR_LOSSLESS: _Ability(partial(_jpeg_ls, NEAR_LOSSLESS_ERROR), 16, _GREY | _COLOURS),
-    JPEG_2000_LOSSLESS: _Ability(partial(_jpeg_2000, True), 16, _ONE_SAMPLE | _COLOURS, colour_as="YBR_RCT"),
-    JPEG_2000: _Ability(partial(_jpeg_2000, False), 16, _GREY | _COLOURS, colour_as="YBR_ICT"),
-    HTJ2K_LOSSLESS: _Ability(partial(_htj2k, True), 16, _ONE_SAMPLE | _COLOURS, colour_as="YBR_RCT"),
-    HTJ2K_LOSSLESS_RPCL: _Ability(partial(_htj2k, True), 16, _ONE_SAMPLE | _COLOURS, colour_as="YBR_RCT"),
-    HTJ2K: _Ability(partial(_htj2k, False), 16, _GREY | _COLOURS, colour_as="YBR_ICT"),
-    JPEG_XL_LOSSLESS: _Ability(partial(_jpeg_xl, True), 16, _GREY | {"RGB"}, takes_signed=False),
-    JPEG_XL: _Ability(partial(_jpeg_xl, False), 16, _GREY | {"RGB"}, takes_signed=False),
-    RLE_LOSSLESS: _Ability(_rle, 32, _ONE_SAMPLE | _COLOURS, takes_bits=True),
-    DEFLATED_IMAGE_FRAME: _Ability(_deflated, 64, _ONE_SAMPLE | _COLOURS, takes_bits=True),
+_ENCODERS: Mapping[str, Callable[[Pixels, int], bytes]] = {
+    JPEG_BASELINE: _jpeg,
+    JPEG_EXTENDED: _jpeg,
+    JPEG_LOSSLESS: partial(_jpeg_lossless, 6),
+    JPEG_LOSSLESS_SV1: partial(_jpeg_lossless, 1),
+    JPEG_LS_LOSSLESS: partial(_jpeg_ls, 0),
+    JPEG_LS_NEAR_LOSSLESS: partial(_jpeg_ls, NEAR_LOSSLESS_ERROR),
+    JPEG_2000_LOSSLESS: partial(_jpeg_2000, True),
+    JPEG_2000: partial(_jpeg_2000, False),
+    HTJ2K_LOSSLESS: partial(_htj2k, True),
+    HTJ2K_LOSSLESS_RPCL: partial(_htj2k, True),
+    HTJ2K: partial(_htj2k, False),
+    JPEG_XL_LOSSLESS: partial(_jpeg_xl, True),
+    JPEG_XL: partial(_jpeg_xl, False),
+    RLE_LOSSLESS: _rle,
+    DEFLATED_IMAGE_FRAME: _deflated,
 }

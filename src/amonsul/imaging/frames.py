@@ -103,6 +103,11 @@ class Frames:
             return self._encapsulated(frame)
         return self._native(frame)
 
+    @property
+    def data(self) -> memoryview:
+        """What offsets of the header refer to: the file, with its data set inflated if it was deflated."""
+        return self._data
+
     def data_of(self, bulk: Bulk) -> memoryview:
         """Any value that the header left in the file, e.g. a lookup table.
 

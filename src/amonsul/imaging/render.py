@@ -13,8 +13,8 @@ import numpy
 from PIL import Image
 
 from amonsul.errors import IncompatibleImageFormat, ParameterOutOfRange
-from amonsul.imaging.colour import Palette, palette_of, to_rgb
 from amonsul.imaging.codecs import Codecs
+from amonsul.imaging.colour import Palette, palette_of, to_rgb
 from amonsul.imaging.decode import decode_frame
 from amonsul.imaging.frames import Frames
 from amonsul.imaging.grayscale import Grayscale, VoiLutFunction, Window, display, grayscale

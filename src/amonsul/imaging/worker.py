@@ -21,10 +21,9 @@ import numpy
 import orjson
 
 from amonsul.errors import AmonsulError, BadFileFormat, InternalError, NotImplementedHere, PayloadTooLarge, Unavailable
-from amonsul.imaging import worker_process
 from amonsul.imaging.pixel_format import MAX_DECODED_BYTES, PixelFormat
 from amonsul.imaging.pixels import Pixels, sample_type
-from amonsul.imaging.worker_process import HEAD, MAX_PARAMETERS, TAKEN, Parameters, receive_exactly, send_message
+from amonsul.imaging.worker_protocol import HEAD, MAX_PARAMETERS, TAKEN, Parameters, receive_exactly, send_message
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +33,7 @@ _ERRORS: Mapping[str, type[AmonsulError]] = {
 _PHOTOMETRIC_INTERPRETATIONS = frozenset(
     ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_PARTIAL", "YBR_PARTIAL_420")
 )
+_PROCESS = "amonsul.imaging.worker_process"  # by name: importing it would load all codecs here
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
 
 
@@ -232,7 +232,7 @@ class _Worker:
             environment["OPENBLAS_NUM_THREADS"] = "1"
             limits = {"address_space_bytes": settings.address_space_bytes, "task_cpu_s": settings.task_cpu_s}
             self.process = subprocess.Popen(
-                [sys.executable, "-m", worker_process.__name__, orjson.dumps(limits).decode()],
+                [sys.executable, "-m", _PROCESS, orjson.dumps(limits).decode()],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ It reads a task from the socket that is its standard input, answers, and ends wh
 first task it gives up what a codec gone wrong could use: no more memory than allowed, no file or socket can be opened,
 nothing can be written, started or traced, and each task has its share of CPU time. Codecs are loaded before that.
 
-A message is JSON behind its length, and bytes behind theirs; nothing is ever unpickled, in either direction.
+Messages are those of `worker_protocol`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 import numpy
 import orjson
@@ -26,39 +24,8 @@ from amonsul.errors import AmonsulError, InternalError
 from amonsul.imaging import decoders, encoders
 from amonsul.imaging.pixel_format import PixelFormat, SampleKind
 from amonsul.imaging.pixels import Pixels
-
-HEAD = struct.Struct("<IQ")
-"""Lengths of the two parts of a message."""
-
-TAKEN = b"!"
-"""Sent when a task has arrived: from then on its end is its own fault."""
-
-MAX_PARAMETERS = 1 << 16
-
-Parameters = Mapping[str, Any]  # Any: JSON of our own making
-
-
-def receive_exactly(channel: socket.socket, length: int) -> bytearray:
-    """Read so many bytes.
-
-    Raises:
-        EOFError: the other side closed before.
-    """
-    buffer = bytearray(length)
-    view = memoryview(buffer)
-    while view:
-        count = channel.recv_into(view)
-        if count == 0:
-            raise EOFError
-        view = view[count:]
-    return buffer
-
-
-def send_message(channel: socket.socket, parameters: Parameters, payload: bytes | memoryview) -> None:
-    """Write one message."""
-    line = orjson.dumps(parameters)
-    channel.sendall(HEAD.pack(len(line), len(payload)) + line)
-    channel.sendall(payload)
+from amonsul.imaging.syntaxes import WRITABLE
+from amonsul.imaging.worker_protocol import HEAD, TAKEN, Parameters, receive_exactly, send_message
 
 
 def main() -> None:
@@ -102,12 +69,12 @@ def _answer(parameters: Parameters, payload: bytearray) -> tuple[Parameters, byt
 def _warm_up() -> None:
     """Load every codec: afterwards no library can be opened any more."""
     grey, colour = numpy.zeros((16, 16), numpy.uint16), numpy.zeros((16, 16, 3), numpy.uint8)
-    for transfer_syntax_uid in encoders.transfer_syntaxes():
+    for transfer_syntax_uid, writable in WRITABLE.items():
         for samples, name, bits in ((grey, "MONOCHROME2", 12), (colour, "RGB", 8)):
             try:
                 frame = encoders.encode(transfer_syntax_uid, Pixels(samples, name, bits), 90)
                 shape = (*samples.shape, 1)
-                stored = encoders.stored_as(transfer_syntax_uid, name)
+                stored = writable.stored_as(name)
                 pixel_format = PixelFormat(
                     shape[0], shape[1], shape[2], stored, samples.itemsize * 8, bits, bits - 1, False
                 )
