@@ -16,7 +16,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -58,7 +58,7 @@ logger = logging.getLogger(__name__)
 _READ_SIZE: Final = 256 << 10
 _SEND_BATCH_SIZE: Final = 256 << 10
 _RELEASE_TIMEOUT_S: Final = 5.0
-_NO_LIMIT_S: Final = 0
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 MAX_IDENTIFIER_SIZE: Final = 16 << 20
 """Longest data set of an answer that is kept in memory, in bytes."""
 
@@ -400,6 +400,9 @@ class Association:
             raise self._broken("no answer in time (timeout)") from error
         except OSError as error:
             raise self._lost(error) from error
+        if _QUICKACK is not None:  # a remote that writes in small pieces, with Nagle on, waits for it
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self._connection.receive_data(self._buffer[:count], time.monotonic())
 
     # Ending
@@ -486,6 +489,3 @@ def _describe_rejection(answer: AAssociateRj) -> str:
     result = "rejected" if answer.result == 1 else "rejected for now"
     reason = _REASONS.get((answer.source, answer.reason), f"source {answer.source}, reason {answer.reason}")
     return f"Association {result}: {reason}"
-
-
-OpenAssociation = Callable[[], Association]

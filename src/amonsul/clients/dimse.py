@@ -36,6 +36,7 @@ from amonsul.dicom.uids import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     is_valid,
     storage_sop_classes,
+    transfer_syntax,
 )
 from amonsul.errors import AmonsulError, InternalError, NetworkProtocolError, NoPresentationContext, RemoteFailure
 from amonsul.protocols.dimse.commands import (
@@ -704,8 +705,20 @@ class _Hold:
 def _opened(instance: Outgoing) -> Iterator[bytes | memoryview]:
     """The data set of an instance; its first piece is read now."""
     pieces = iter(data_set_of(instance.file()))
+    if transfer_syntax(instance.transfer_syntax_uid).is_deflated:
+        pieces = _even(pieces)
     first = next(pieces, b"")
     return itertools.chain((first,), pieces)
+
+
+def _even(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """A deflated data set padded to even length (PS3.5 §A.5), which some files are not."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        yield piece
+    if size & 1:
+        yield b"\0"
 
 
 def _end_store(hold: _Hold, ready: _Ready, message_id: int) -> Outcome:

@@ -120,6 +120,7 @@ def fragments(
     The chunks may be of any size; they are drawn as the PDUs are.
     """
     room = (max_pdu_length or UNLIMITED_PDU_LENGTH) - _PDV_OVERHEAD
+    room -= room & 1  # fragments are of even length (PS3.8 Annex E)
     pending: list[bytes | memoryview] = []
     size = 0
     for chunk in chunks:
