@@ -98,13 +98,24 @@ class Configuration:
 
     def path(self, path: str) -> Path:
         """A file or folder; a relative one counts from the folder of the source that gives it."""
-        source = self.given.get(path)
-        return ((source.folder if source else Path.cwd()) / self.text(path)).absolute()
+        return (self._folder_of(path) / self.text(path)).absolute()
 
-    def refuse(self, path: str, reason: str) -> ConfigurationError:
-        """The error to raise for an option whose value cannot be used for a reason that the table does not know."""
+    def paths(self, path: str) -> tuple[Path, ...]:
+        """A list of files or folders, likewise."""
+        return tuple((self._folder_of(path) / text).absolute() for text in self.texts(path))
+
+    def _folder_of(self, path: str) -> Path:
         source = self.given.get(path)
-        return ConfigurationError(f"{source.name}: {path}: {reason}" if source else f"{path}: {reason}")
+        return source.folder if source else Path.cwd()
+
+    def refuse(self, path: str, reason: str, place: str = "") -> ConfigurationError:
+        """The error to raise for an option whose value cannot be used for a reason that the table does not know.
+
+        `place` is where in the value, e.g. `ExtraMainDicomTags.Study[1]`.
+        """
+        source = self.given.get(path)
+        where = f"{source.name}: {place or path}" if source else place or path
+        return ConfigurationError(f"{where}: {reason}")
 
 
 def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) -> Configuration:

@@ -21,7 +21,14 @@ from amonsul.archive.modalities import Modality, parse_modalities
 from amonsul.config.reader import Configuration
 from amonsul.database.settings import DatabaseSettings, PostgresSettings, SqliteSettings
 from amonsul.dicom.charsets import charset_of_encoding
-from amonsul.dicom.dictionary import STANDARD, Dictionary, parse_dictionary_option
+from amonsul.dicom.dictionary import (
+    PUBLIC,
+    STANDARD,
+    Addition,
+    Dictionary,
+    parse_dictionary_option,
+    read_external_dictionary,
+)
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level
 from amonsul.dicom.main_tags import MainTags
@@ -85,9 +92,16 @@ def import_journal(configuration: Configuration, folder: Path) -> Path:
 
 
 def dictionary(configuration: Configuration) -> Dictionary:
-    """The dictionary with the entries of the operator."""
-    additions = _tell("Dictionary", configuration, lambda: parse_dictionary_option(configuration.table("Dictionary")))
-    return STANDARD.extended(additions) if additions else STANDARD
+    """The dictionary with the entries of the operator; those of the option win over those of files."""
+    base = STANDARD if configuration.flag("LoadPrivateDictionary") else PUBLIC
+    additions: list[Addition] = []
+    if configuration.is_set("ExternalDictionaries"):
+        for number, file in enumerate(configuration.paths("ExternalDictionaries")):
+            read = partial(read_external_dictionary, file)
+            additions += _tell("ExternalDictionaries", configuration, read, f"ExternalDictionaries[{number}]")
+    option = configuration.table("Dictionary")
+    additions += _tell("Dictionary", configuration, lambda: parse_dictionary_option(option))
+    return base.extended(additions) if additions else base
 
 
 def main_tags(configuration: Configuration, names: Dictionary) -> MainTags:
@@ -131,7 +145,7 @@ def _numbers(configuration: Configuration, option: str) -> Mapping[str, int]:
         number = value[0] if isinstance(value, list) else value
         assert isinstance(number, int)
         if number in numbers.values():
-            raise configuration.refuse(f"{option}.{name}", f"{number} is the number of another name, too")
+            raise configuration.refuse(option, f"{number} is the number of another name, too", f"{option}.{name}")
         numbers[name] = number
     return numbers
 
@@ -333,4 +347,4 @@ def _tell(option: str, configuration: Configuration, read: Callable[[], T], plac
     try:
         return read()
     except AmonsulError as error:
-        raise configuration.refuse(place or option, error.details or error.message) from error
+        raise configuration.refuse(option, error.details or error.message, place) from error

@@ -638,7 +638,7 @@ JOBS: Final = Area(
 DICTIONARY: Final = Area(
     "Dictionary and text",
     (
-        Option("LoadPrivateDictionary", FLAG, True, "Know the common private tags by name.", served=False),
+        Option("LoadPrivateDictionary", FLAG, True, "Know the common private tags by name."),
         Option(
             "Dictionary",
             Named(_DICTIONARY_ENTRY, _HEX_TAG, "a tag such as 0014,1020"),
@@ -654,7 +654,6 @@ DICTIONARY: Final = Area(
             TEXTS,
             None,
             "Files with further dictionaries, in DCMTK's form.",
-            served=False,
             example=["private.dic"],
         ),
         Option(

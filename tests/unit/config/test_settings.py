@@ -37,6 +37,7 @@ def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path
     certificate = str(pems.server)
     everything: dict[str, Json] = {
         "IndexDirectory": "index",
+        "ExternalDictionaries": [],
         "HttpBindAddresses": ["127.0.0.1"],
         "AcceptedSopClasses": ["1.2"],
         "RejectedSopClasses": ["1.2"],
@@ -122,7 +123,12 @@ def test_the_older_options_add_transfer_syntaxes_or_take_them_away() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"ExtraMainDicomTags": {"Study": ["PatientAge", "NoSuchTag"]}}, r"ExtraMainDicomTags.Study\[1\]"),
+        (
+            {"ExtraMainDicomTags": {"Study": ["PatientAge", "NoSuchTag"]}},
+            r"ORTHANC_JSON: ExtraMainDicomTags.Study\[1\]",
+        ),
+        ({"UserMetadata": {"One": 1024, "Other": 1024}}, r"UserMetadata.Other: 1024 is the number of another name"),
+        ({"ExternalDictionaries": ["/nowhere.dic"]}, r"ORTHANC_JSON: ExternalDictionaries\[0\]: "),
         ({"DicomModalities": {"bad name!": ["A", "h", 1]}}, "DicomModalities: "),
         ({"SslEnabled": True, "SslCertificate": "/nowhere.pem"}, "SslCertificate: there is no file /nowhere.pem"),
         ({"DicomTlsEnabled": True}, "DicomTlsCertificate: is needed for DICOM TLS"),
@@ -152,6 +158,23 @@ def test_modalities_come_in_both_forms() -> None:
     )
     modalities = settings.modalities(given)
     assert (modalities["a"].port, modalities["b"].allow_echo) == (104, False)
+
+
+def test_dictionaries_come_from_files_and_from_the_option(tmp_path: Path) -> None:
+    (tmp_path / "own.dic").write_text('(0009,"MAKER",01)\tLO\tFromFile\t1\tPrivateTag\n')
+    options: dict[str, Json] = {
+        "ExternalDictionaries": [str(tmp_path / "own.dic")],
+        "Dictionary": {"0009,02": ["LO", "FromOption", 1, 1, "MAKER"]},
+    }
+    names = settings.dictionary(configuration(options))
+    assert names.keyword(0x00091001, "MAKER") == "FromFile"
+    assert names.keyword(0x00091002, "MAKER") == "FromOption"
+
+
+def test_the_private_tags_of_makers_may_be_left_out() -> None:
+    tag, maker = 0x00091027, "GEMS_IDEN_01"
+    assert settings.dictionary(configuration({})).entry(tag, maker) is not None
+    assert settings.dictionary(configuration({"LoadPrivateDictionary": False})).entry(tag, maker) is None
 
 
 def test_dicom_tls_asks_its_peers_for_certificates_unless_told_otherwise(tmp_path: Path) -> None:
