@@ -23,12 +23,13 @@ from typing import Final, Protocol, cast
 
 from amonsul.blobs.spool import Spool, Spooled
 from amonsul.crossing import Crossing
+from amonsul.dimse_server.echo import VERIFICATION_SOP_CLASS
 from amonsul.dimse_server.line import ServiceLine
 from amonsul.dimse_server.negotiation import Accepted, is_allowed, negotiate
 from amonsul.dimse_server.service import Association, AssociationLost, Context, Exchange, Service, ServiceTable
 from amonsul.dimse_server.settings import DimseSettings, DimseSwitches
 from amonsul.errors import AmonsulError, CannotStore
-from amonsul.protocols.dimse.commands import CCancelRq, InvalidRq, MalformedCommand, Request, Response, refuse
+from amonsul.protocols.dimse.commands import CCancelRq, CEchoRq, InvalidRq, MalformedCommand, Request, Response, refuse
 from amonsul.protocols.dimse.messages import (
     CommandReceived,
     DataSetFragment,
@@ -354,6 +355,8 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             return
         services = self._house.services
         service = services.get(context.abstract_syntax) or services.storage
+        if isinstance(request, CEchoRq):  # answered in any context: some peers verify in whichever they have
+            service = services.get(VERIFICATION_SOP_CLASS) or service
         incoming = _Incoming(context, request, service, None)
         right = service.requests.get(type(request)) if service is not None and isinstance(request, Request) else None
         if isinstance(request, InvalidRq):

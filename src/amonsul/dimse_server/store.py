@@ -16,7 +16,7 @@ from amonsul.blobs.spool import Spool, Spooled
 from amonsul.dicom.part10 import file_head
 from amonsul.dicom.uids import is_valid, storage_sop_classes, transfer_syntax
 from amonsul.dimse_server.service import Answer, Association, Context, Exchange, Right, Service
-from amonsul.errors import BadFileFormat, MissingIdentifier
+from amonsul.errors import MissingIdentifier
 from amonsul.protocols.dimse.commands import CStoreRq, CStoreRsp, Request
 from amonsul.protocols.dimse.statuses import Status, StorageStatus
 
@@ -50,12 +50,12 @@ class StoreService(Service):
         """A spool that begins with the front of the file.
 
         Raises:
-            BadFileFormat: the identifiers in the command are not UIDs; they would go into a file.
+            MissingIdentifier: the identifiers in the command are not UIDs; they would go into a file.
         """
         assert isinstance(request, CStoreRq)
         sop_class_uid, sop_instance_uid = request.affected_sop_class_uid, request.affected_sop_instance_uid
         if not (is_valid(sop_class_uid) and is_valid(sop_instance_uid)):
-            raise BadFileFormat("the affected SOP class or instance of a C-STORE is no UID")
+            raise MissingIdentifier("the affected SOP class or instance of a C-STORE is no UID")
         head = file_head(sop_class_uid, sop_instance_uid, context.transfer_syntax, association.calling_ae_title)
         spool = self._spool(size_limit + len(head))
         spool.write(head)

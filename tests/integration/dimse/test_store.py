@@ -21,7 +21,7 @@ from amonsul.blobs.spool import Spooled
 from amonsul.dicom.scanner import scan
 from amonsul.dimse_server.settings import AlwaysAllowed, DimseSettings, DimseSwitches
 from amonsul.errors import AmonsulError, BadFileFormat, CannotStore, MissingIdentifier, StorageFull, Unavailable
-from amonsul.protocols.dimse.commands import CEchoRq, CFindRq, CStoreRq, CStoreRsp, FailureRsp, encode
+from amonsul.protocols.dimse.commands import CEchoRq, CEchoRsp, CFindRq, CStoreRq, CStoreRsp, FailureRsp, encode
 from amonsul.protocols.dimse.messages import fragments
 from amonsul.protocols.upper_layer.pdu import AAbort, AAssociateAc, AReleaseRp, AReleaseRq, PDataTf
 from tests.integration.dimse.dicom_door import (
@@ -270,7 +270,7 @@ def test_identifiers_that_are_no_uids_are_refused(tmp_path: Path, uid: str) -> N
         peer.send(b"".join(replace(sample(), sop_instance_uid=uid).pdus()))
         response = peer.receive_command()
         assert isinstance(response, CStoreRsp)
-        assert response.status == 0xC000
+        assert response.status == 0xA900
         assert isinstance(peer.release(), AReleaseRp)
     assert door.received == []
 
@@ -289,13 +289,17 @@ def test_requests_that_lack_something_are_refused_after_their_data(tmp_path: Pat
 def test_requests_of_another_service_are_refused(tmp_path: Path) -> None:
     with open_door(tmp_path) as door, Peer(door.port) as peer:
         peer.associate()
-        peer.send_message(3, CEchoRq(4))
-        response = peer.receive_command()
-        assert getattr(response, "status", None) == 0x0211
         peer.send_message(3, CFindRq(5, CT), b"identifier")
         response = peer.receive_command()
         assert getattr(response, "status", None) == 0x0211
         assert isinstance(peer.release(), AReleaseRp)
+
+
+def test_an_echo_is_answered_in_any_context(tmp_path: Path) -> None:
+    with open_door(tmp_path) as door, Peer(door.port) as peer:
+        peer.associate()
+        peer.send_message(3, CEchoRq(4))
+        assert peer.receive_command() == CEchoRsp(4, 0)
 
 
 def test_an_unknown_operation_is_refused(tmp_path: Path) -> None:
