@@ -6,13 +6,13 @@ undone, `maintenance.recover` does at the next start.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from dataclasses import dataclass
 
 from amonsul.archive import clock
 from amonsul.archive.context import Archive
+from amonsul.archive.digest import md5_of
 from amonsul.archive.names import attachment_number, metadata_number
 from amonsul.archive.reclaim import reclaim
 from amonsul.blobs.crash import crash_point
@@ -103,12 +103,12 @@ def set_metadata(
         Conflict: something else is there than expected.
     """
     number = _user_metadata(archive, name)
-    md5 = _md5(value)
+    md5 = md5_of(value)
 
     def work(tx: Transaction) -> Written:
         row = _row(tx, level, orthanc_id)
         present = metadata.get(tx, level, row, number)
-        _check(archive, expected, None if present is None else (present.revision, _md5(present.value)))
+        _check(archive, expected, None if present is None else (present.revision, md5_of(present.value)))
         revision = 0 if present is None else present.revision + 1
         metadata.put(tx, level, row, number, value, revision)
         changes.append(tx, "UpdatedMetadata", level, row, orthanc_id, clock.now())
@@ -135,7 +135,7 @@ def delete_metadata(
         present = metadata.get(tx, level, row, number)
         if present is None:
             raise UnknownResource
-        _check(archive, expected, (present.revision, _md5(present.value)))
+        _check(archive, expected, (present.revision, md5_of(present.value)))
         metadata.discard(tx, level, row, number)
         changes.append(tx, "UpdatedMetadata", level, row, orthanc_id, clock.now())
 
@@ -188,7 +188,7 @@ def set_attachment(
     """
     try:
         number = _user_attachment(archive, name)
-        md5 = _md5(spooled.view()) if archive.settings.store_md5 else ""
+        md5 = md5_of(spooled.view()) if archive.settings.store_md5 else ""
         size = spooled.size
         blob = archive.blobs.stage(spooled)
     finally:
@@ -289,7 +289,3 @@ def _check(archive: Archive, expected: Expected | None, present: tuple[int, str]
         return
     if present is None or expected.revision != present[0] or expected.md5 not in (None, present[1]):
         raise Conflict
-
-
-def _md5(data: bytes | memoryview) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -98,7 +98,7 @@ class _Import:
         self._journal = None
         if journal is not None:
             self._done = _read_journal(journal)
-            self._journal = open(journal, "a", encoding="utf-8", errors="surrogateescape")
+            self._journal = open(journal, "a", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
         self._files = _files_below(folder)
 
     def run(self) -> None:

@@ -8,7 +8,6 @@ does so in one transaction: until it commits the old one is there, afterwards th
 from __future__ import annotations
 
 import enum
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import orjson
 
 from amonsul.archive import clock
 from amonsul.archive.context import Archive, Overwrite
+from amonsul.archive.digest import DIGESTS, md5_of
 from amonsul.archive.origin import DicomOrigin, InternalOrigin, Origin, RestOrigin
 from amonsul.archive.reclaim import reclaim
 from amonsul.blobs.crash import crash_point
@@ -98,9 +98,12 @@ def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
         ):
             return answer(IngestStatus.ALREADY_STORED)
 
-    md5 = hashlib.md5(spooled.view(), usedforsecurity=False).hexdigest() if settings.store_md5 else ""
+    digest = DIGESTS.begin(spooled.view()) if settings.store_md5 else str
     size = spooled.size
-    blob = archive.blobs.stage(spooled)
+    try:
+        blob = archive.blobs.stage(spooled)
+    finally:
+        md5 = digest()
     crash_point("ingest.staged")
     new = storing.NewInstance(
         identifiers=identifiers,
@@ -165,7 +168,7 @@ def _is_same(archive: Archive, spooled: Spooled, uuid: str, size: int, md5: str)
         return False
     view = spooled.view()
     if md5:
-        return hashlib.md5(view, usedforsecurity=False).hexdigest() == md5
+        return md5_of(view) == md5
     at = 0
     for chunk in archive.blobs.chunks(BlobId(uuid)):
         if view[at : at + len(chunk)] != chunk:

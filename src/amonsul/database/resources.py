@@ -218,11 +218,16 @@ def page(
 
 def page_of_ids(tx: Transaction, level: Level, since: int, limit: int) -> list[OrthancId]:
     """Their identifiers alone."""
-    rows = tx.all(
-        f"SELECT orthanc_id FROM {TABLES[level]} ORDER BY id LIMIT :limit OFFSET :since",
-        limit=limit or _ALL,
-        since=since,
-    )
+    table = TABLES[level]
+    if since == 0:
+        rows = tx.all(f"SELECT orthanc_id FROM {table} ORDER BY id LIMIT :limit", limit=limit or _ALL)
+    else:
+        rows = tx.all(
+            f"SELECT orthanc_id FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT :limit "
+            "OFFSET :since) ORDER BY id",
+            limit=limit or _ALL,
+            since=since,
+        )
     return [row[0] for row in rows]
 
 

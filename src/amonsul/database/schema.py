@@ -11,6 +11,10 @@ Times are `YYYYMMDDTHHMMSS`, UTC.
 A job is a row of `jobs`; its arguments are apart, so that a checkpoint does not write them again. `job_workers` has a
 row for each process that runs jobs, `job_outputs` names the blobs that jobs made; see `jobs.engine`.
 
+`modalities` keeps remote DICOM systems: those of the empty scope for good, those of another scope for one run of the
+server, over what its configuration says (there, no value is none). `queries` are searches at modalities with their
+answers; the oldest make room for new ones.
+
 A change here goes together with a step in `migrations`.
 """
 
@@ -282,6 +286,29 @@ CREATE TABLE job_workers (
     worker {text} PRIMARY KEY,
     place {text} NOT NULL,
     beat {integer} NOT NULL
+){clustered};
+
+CREATE TABLE modalities (
+    scope {text} NOT NULL,
+    name {text} NOT NULL,
+    value TEXT,
+    PRIMARY KEY (scope, name)
+){clustered};
+
+CREATE TABLE queries (
+    id {row_id},
+    query_id {text} NOT NULL UNIQUE,
+    modality {text} NOT NULL,
+    level {integer} NOT NULL,
+    query TEXT NOT NULL,
+    number_of_answers {integer} NOT NULL
+);
+
+CREATE TABLE query_answers (
+    query_row {integer} NOT NULL,
+    number {integer} NOT NULL,
+    answer {blob} NOT NULL,
+    PRIMARY KEY (query_row, number)
 ){clustered}
 """
 
@@ -298,6 +325,11 @@ def statements(dialect: Dialect) -> list[str]:
         clustered=" WITHOUT ROWID" if sqlite else "",
     )
     made = [statement.strip() for statement in tables.split(";\n")]
+    if sqlite:
+        # A table is its own primary key in SQLite: skipping rows would read all of them. This is as narrow as it gets.
+        made += [
+            f"CREATE INDEX {table}_by_id ON {table} (id)" for table in ("patients", "studies", "series", "instances")
+        ]
     for table, columns in TEXT_INDEXES.items():
         made += text_index(dialect, table, columns)
     return made

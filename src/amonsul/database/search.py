@@ -50,7 +50,7 @@ COMPUTED: Final[Mapping[int, tuple[Level, str]]] = {
 }
 """Attributes that the index counts: their level and column (PS3.4 §C.3.4)."""
 
-_START = 2000
+_START = 1000
 """Rows of a condition from which a search may start."""
 _CHUNK = 512
 _LISTS = frozenset({MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY})
@@ -354,8 +354,8 @@ class _Statement:
     params: Mapping[str, SqlValue]
 
 
-def _find_way(tx: Transaction, search: Search, order: list[tuple[Level, str]]) -> _Statement:
-    """Decide where to start, by asking."""
+def _find_way(tx: Transaction, search: Search, order: list[tuple[Level, str]], *, all_rows: bool = False) -> _Statement:
+    """Decide where to start, by asking. If all rows are wanted and there are many, that is left to the database."""
     dialect = tx.dialect
     starts = sorted(
         (condition for condition in search.conditions if condition.rank is not None), key=lambda c: c.rank or 0
@@ -378,8 +378,12 @@ def _find_way(tx: Transaction, search: Search, order: list[tuple[Level, str]]) -
     conditions = []
     for condition in search.conditions:
         alias = ALIASES[condition.level]
-        sql = re.sub(r"\{u\}\{t\}\.(\w+)", lambda m, a=alias: dialect.unindexed(f"{a}.{m[1]}"), condition.sql)  # type: ignore[misc]
-        conditions.append(f"({sql.replace('{t}', alias)})")
+        sql = condition.sql.replace("{t}", alias)
+        if driver is None and all_rows:
+            sql = sql.replace("{u}", "")
+        else:
+            sql = re.sub(r"\{u\}([\w.]+)", lambda found: dialect.unindexed(found[1]), sql)
+        conditions.append(f"({sql})")
         params |= condition.params
     top = min(levels)
     if driver is None:
@@ -410,7 +414,7 @@ def count(tx: Transaction, search: Search) -> int:
     if not search.conditions:
         row = tx.one(f"SELECT {TABLES[level]} FROM statistics")
     else:
-        way = _find_way(tx, search, [])
+        way = _find_way(tx, search, [], all_rows=True)
         row = tx.one(f"SELECT COUNT(*) FROM {way.tables} WHERE {way.where}", **way.params)
     assert row is not None
     return int(row[0])

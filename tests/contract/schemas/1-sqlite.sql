@@ -234,6 +234,10 @@ CREATE TABLE job_workers (
     place TEXT NOT NULL,
     beat INTEGER NOT NULL
 ) WITHOUT ROWID;;
+CREATE INDEX patients_by_id ON patients (id);;
+CREATE INDEX studies_by_id ON studies (id);;
+CREATE INDEX series_by_id ON series (id);;
+CREATE INDEX instances_by_id ON instances (id);;
 CREATE VIRTUAL TABLE patients_text USING fts5 (patient_id, patient_name, content='patients', content_rowid='id', tokenize='trigram case_sensitive 1', detail='full');;
 CREATE TRIGGER patients_text_insert AFTER INSERT ON patients BEGIN INSERT INTO patients_text (rowid, patient_id, patient_name) VALUES (new.id, new.patient_id, new.patient_name); END;;
 CREATE TRIGGER patients_text_delete AFTER DELETE ON patients BEGIN INSERT INTO patients_text (patients_text, rowid, patient_id, patient_name) VALUES ('delete', old.id, old.patient_id, old.patient_name); END;;
