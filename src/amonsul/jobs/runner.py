@@ -266,7 +266,7 @@ class Run:
             raise Lost
         reclaim(around.archive, gone)
         state = State.SUCCESS if failure is None else State.FAILURE
-        return replace(self._now(state, saved), failure=failure or Failure(), completed_at=now)
+        return replace(self._now(state, saved), failure=failure or Failure(), completed_at=now, attempt=0)
 
     def _set_aside(self, state: State, failure: Failure | None = None, attempt: int = 0) -> Job:
         saved = self._saved()
