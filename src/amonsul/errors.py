@@ -153,18 +153,35 @@ class NoPresentationContext(NetworkProtocolError):
 
 
 class RemoteFailure(NetworkProtocolError):
-    """A remote DICOM system answered a request with a failure status.
+    """A remote DICOM system answered a request with a failure status; the payload tells it."""
 
-    Attributes:
-        operation: name of the DIMSE service.
-        status: as it came.
-    """
+    @classmethod
+    def of(cls, operation: str, remote: str, status: int, hint: str = "") -> RemoteFailure:
+        """What a response says.
 
-    def __init__(self, operation: str, remote: str, status: int, comment: str = "") -> None:
+        Args:
+            operation: name of the DIMSE service.
+            remote: how to call the remote.
+            status: of the response.
+            hint: what it may mean, or the comment of the remote.
+        """
         details = f"{operation} SCU to {remote} has failed with DIMSE status 0x{status:04X}"
-        super().__init__(f"{details} ({comment})" if comment else details)
-        self.operation = operation
-        self.status = status
+        payload = {"Content": {"DimseErrorStatus": status}, "Type": "Dimse"}
+        return cls(f"{details} ({hint})" if hint else details, payload)
+
+    @property
+    def status(self) -> int:
+        """Of the response."""
+        match self.payload:
+            case {"Content": {"DimseErrorStatus": int(status)}}:
+                return status
+        return self.dimse_status
+
+
+class RemoteCannotProcess(RemoteFailure):
+    """A remote DICOM system does not understand a search."""
+
+    http_status = 422
 
 
 class Conflict(AmonsulError):

@@ -38,7 +38,14 @@ from amonsul.dicom.uids import (
     storage_sop_classes,
     transfer_syntax,
 )
-from amonsul.errors import AmonsulError, InternalError, NetworkProtocolError, NoPresentationContext, RemoteFailure
+from amonsul.errors import (
+    AmonsulError,
+    InternalError,
+    NetworkProtocolError,
+    NoPresentationContext,
+    RemoteCannotProcess,
+    RemoteFailure,
+)
 from amonsul.protocols.dimse.commands import (
     CCancelRq,
     CEchoRq,
@@ -53,7 +60,7 @@ from amonsul.protocols.dimse.commands import (
     NEventReportRq,
     Response,
 )
-from amonsul.protocols.dimse.statuses import Category, Status, StorageStatus, category
+from amonsul.protocols.dimse.statuses import Category, FindStatus, Status, StorageStatus, category
 from amonsul.protocols.upper_layer.items import ProposedContext, RoleSelection, UserInformation
 from amonsul.protocols.upper_layer.pdu import MAX_CONTEXTS, AAssociateRq
 
@@ -181,6 +188,18 @@ class Outcome:
     def is_stored(self) -> bool:
         """Whether the remote has it; warnings count as success (PS3.4 Table B.2-1)."""
         return self.error is None and category(self.status) in (Category.SUCCESS, Category.WARNING)
+
+    def raise_failure(self, remote: Remote) -> None:
+        """Raise what went wrong, if anything did.
+
+        Raises:
+            AmonsulError: `error`.
+            RemoteFailure: the remote refused.
+        """
+        if self.error is not None:
+            raise self.error
+        if not self.is_stored:
+            raise RemoteFailure.of("C-STORE", f'AET "{remote.ae_title}"', self.status, self.comment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -746,9 +765,16 @@ def _cancel(association: Association, context: AcceptedContext, message_id: int)
 
 
 def _check(name: str, association: Association, response: Response) -> None:
-    if category(response.status) is Category.FAILURE:
-        comment = getattr(response, "error_comment", None)
-        raise RemoteFailure(name, association.name, response.status, comment or "")
+    if category(response.status) is not Category.FAILURE:
+        return
+    hint = getattr(response, "error_comment", None) or ""
+    if response.status != FindStatus.UNABLE_TO_PROCESS:
+        raise RemoteFailure.of(name, association.name, response.status, hint)
+    if name == "C-FIND":
+        raise RemoteCannotProcess.of(
+            name, association.name, response.status, hint or "unable to process - invalid query ?"
+        )
+    raise RemoteFailure.of(name, association.name, response.status, hint or "unable to process - resource not found ?")
 
 
 def _suboperations(name: str, association: Association, response: Response) -> SubOperations:

@@ -234,6 +234,26 @@ CREATE TABLE job_workers (
     place TEXT NOT NULL,
     beat INTEGER NOT NULL
 ) WITHOUT ROWID;;
+CREATE TABLE modalities (
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT,
+    PRIMARY KEY (scope, name)
+) WITHOUT ROWID;;
+CREATE TABLE queries (
+    id INTEGER PRIMARY KEY,
+    query_id TEXT NOT NULL UNIQUE,
+    modality TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    query TEXT NOT NULL,
+    number_of_answers INTEGER NOT NULL
+);;
+CREATE TABLE query_answers (
+    query_row INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    answer BLOB NOT NULL,
+    PRIMARY KEY (query_row, number)
+) WITHOUT ROWID;;
 CREATE INDEX patients_by_id ON patients (id);;
 CREATE INDEX studies_by_id ON studies (id);;
 CREATE INDEX series_by_id ON series (id);;

@@ -1,0 +1,40 @@
+"""Remote DICOM systems that were added while the server runs; the values are JSON.
+
+The empty scope is for good. Another scope is one run of the server: what it holds lies over the configuration, and a
+value of None there hides a modality of the configuration.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from amonsul.database.engine import Transaction
+
+FOR_GOOD: Final = ""
+
+
+def of_scope(tx: Transaction, scope: str) -> dict[str, str | None]:
+    """All of a scope by name."""
+    rows = tx.all("SELECT name, value FROM modalities WHERE scope = :scope", scope=scope)
+    return {row[0]: row[1] for row in rows}
+
+
+def put(tx: Transaction, scope: str, name: str, value: str | None) -> None:
+    """Set one."""
+    tx.run(
+        "INSERT INTO modalities (scope, name, value) VALUES (:scope, :name, :value) "
+        "ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value",
+        scope=scope,
+        name=name,
+        value=value,
+    )
+
+
+def remove(tx: Transaction, scope: str, name: str) -> bool:
+    """Remove one; False if there is none."""
+    return tx.run("DELETE FROM modalities WHERE scope = :scope AND name = :name", scope=scope, name=name) > 0
+
+
+def forget_scope(tx: Transaction, scope: str) -> None:
+    """Remove all of a scope."""
+    tx.run("DELETE FROM modalities WHERE scope = :scope", scope=scope)
