@@ -1,7 +1,8 @@
 """Fuzz target of the scanner: `python tests/fuzz/fuzz_scanner.py -max_total_time=300 [CORPUS]`.
 
 CORPUS is a folder of DICOM files that the run adds to; without one there is a folder for temporary files that begins
-with the small ones that pydicom ships. Whatever fails becomes a file in `tests/fuzz/scanner_findings`, which the mutation test goes through.
+with the small ones that pydicom ships. Whatever fails becomes a file in `tests/fuzz/scanner_findings`, which the
+mutation test goes through.
 """
 
 from __future__ import annotations
