@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Literal
 
 from amonsul.archive.context import Archive, StorageAccess
@@ -16,8 +17,9 @@ from amonsul.database import Transaction, residual, resources, search
 from amonsul.database.columns import COLUMNS, fold
 from amonsul.database.resources import Content, Resource
 from amonsul.dicom import json_tags
-from amonsul.dicom.elements import Tag
+from amonsul.dicom.elements import Element, Tag
 from amonsul.dicom.identifiers import PATIENT_ID
+from amonsul.dicom.keys import find_private
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.query import Query
 from amonsul.errors import UnknownResource
@@ -30,9 +32,11 @@ __all__ = [
     "count",
     "descendant_ids",
     "descendants",
+    "elements",
     "find",
     "find_ids",
     "get",
+    "iterate",
     "level_of",
     "list_ids",
     "list_resources",
@@ -43,6 +47,10 @@ __all__ = [
 
 RequestedValue = str | list[dict[str, object]]
 """Text, or the items of a sequence in the simplified form."""
+
+_NOBODY: Mapping[Tag, str] = MappingProxyType({})
+_FIRST_PAGE = 16
+_MAX_PAGE = 512
 
 SeriesStatus = Literal["Unknown", "Complete", "Missing", "Inconsistent"]
 
@@ -88,6 +96,25 @@ def find_ids(archive: Archive, query: Query) -> list[OrthancId]:
     """Only their identifiers."""
     with archive.database.read() as tx:
         return [orthanc_id for _, orthanc_id in _page(archive, tx, query)]
+
+
+def iterate(archive: Archive, query: Query) -> Iterator[list[Resource]]:
+    """All answers to a query in order of arrival, a page at a time, with PARENT_TAGS; the first page is a small one.
+
+    Every page is a transaction of its own, so whoever takes the answers slowly holds up nobody. Order, page, labels and
+    metadata of the query play no part.
+    """
+    after, size = 0, _FIRST_PAGE
+    while True:
+        with archive.database.read() as tx:
+            prepared = _prepare(archive, tx, query)
+            rows = search.rows_after(tx, prepared, after, size)
+            found = residual.among(tx, prepared, rows, _main_levels(archive), {}) if rows else []
+        if found:
+            yield found
+        if len(rows) < size:
+            return
+        after, size = rows[-1], min(size * 4, _MAX_PAGE)
 
 
 def count(archive: Archive, query: Query) -> int:
@@ -162,6 +189,23 @@ def requested_tags(
     The resources must have been fetched with PARENT_TAGS, and be of one level. Tags that a resource does not have are
     absent.
     """
+    return [
+        {tag: shown for tag, value in values.items() if (shown := _shown(archive, tag, value)) is not None}
+        for values in elements(archive, resources, tags)
+    ]
+
+
+def elements(
+    archive: Archive, resources: Sequence[Resource], tags: Sequence[Tag], creators: Mapping[Tag, str] = _NOBODY
+) -> list[Mapping[Tag, str | Element]]:
+    """The same as text, where the index knows it, or as the element of a stored header; sequences always so.
+
+    Args:
+        archive: where.
+        resources: fetched with PARENT_TAGS, of one level.
+        tags: the attributes wanted.
+        creators: of private ones among them, which then are found in whatever block a header reserves for them.
+    """
     if not resources:
         return []
     main_levels = _main_levels(archive)
@@ -169,29 +213,34 @@ def requested_tags(
     with archive.database.read() as tx:
         signatures: dict[int, str] = dict(tx.all("SELECT id, signature FROM signatures"))
         headers = residual.HeaderLookup(tx, resources[0].level, [resource.row for resource in resources])
-        answers: list[Mapping[Tag, RequestedValue]] = []
+        answers: list[Mapping[Tag, str | Element]] = []
         for resource in resources:
             known = residual.values_in(resource)
-            values: dict[Tag, RequestedValue] = {}
+            values: dict[Tag, str | Element] = {}
             for tag in tags:
-                value: RequestedValue | None = known.get(tag)
-                if value is None and uses_headers and not residual.is_indexed(tag, main_levels, signatures, resource):
-                    value = _from_header(archive, headers, resource.row, tag)
+                value: str | Element | None = known.get(tag)
+                if value is None and uses_headers:
+                    if tag in creators:
+                        header = headers.header(resource.row)
+                        value = find_private(header.data_set, tag, creators[tag]) if header is not None else None
+                    elif archive.dictionary.vr(tag) == "SQ" or not residual.is_indexed(
+                        tag, main_levels, signatures, resource
+                    ):
+                        value = headers.element(resource.row, tag)
                 if value is not None:
                     values[tag] = value
             answers.append(values)
     return answers
 
 
-def _from_header(archive: Archive, headers: residual.HeaderLookup, row: int, tag: Tag) -> RequestedValue | None:
-    element = headers.element(row, tag)
-    if element is None:
-        return None
-    if isinstance(element.value, list) and element.vr == "SQ":
-        simplified = json_tags.simplified({tag: element}, archive.dictionary)
+def _shown(archive: Archive, tag: Tag, value: str | Element) -> RequestedValue | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value.value, list) and value.vr == "SQ":
+        simplified = json_tags.simplified({tag: value}, archive.dictionary)
         (items,) = simplified.values()
         return items if isinstance(items, list) else None
-    return json_tags.text_of(element)
+    return json_tags.text_of(value)
 
 
 def slices_of(archive: Archive, series_id: OrthancId) -> list[tuple[OrthancId, Mapping[Tag, str], int]]:

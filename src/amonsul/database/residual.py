@@ -109,6 +109,18 @@ def matching(
                 yield resource
 
 
+def among(
+    tx: Transaction, search: Search, rows: Sequence[int], main_levels: Mapping[Tag, Level], names: Mapping[int, str]
+) -> list[Resource]:
+    """Those of some rows that satisfy the constraints on attributes of a search; fetched with PARENT_TAGS."""
+    resources = by_rows(tx, search.query.level, rows, Content.PARENT_TAGS, names)
+    if search.is_decided:
+        return resources
+    signatures: dict[int, str] = dict(tx.all("SELECT id, signature FROM signatures"))
+    lookup = HeaderLookup(tx, search.query.level, rows)
+    return [found for found in resources if _satisfies(found, search, main_levels, signatures, lookup)]
+
+
 def _has_metadata(resource: Resource, metadata: Sequence[tuple[str, MetadataConstraint]]) -> bool:
     for name, wanted in metadata:
         value = resource.metadata.get(name)

@@ -441,6 +441,22 @@ def page(
     return [(row[0], row[1]) for row in rows]
 
 
+def rows_after(tx: Transaction, search: Search, after: int, limit: int) -> list[int]:
+    """The next rows that satisfy the conditions, in order of arrival: a page that costs the same wherever it begins."""
+    if search.nothing:
+        return []
+    way = _find_way(tx, search, [])
+    alias = ALIASES[search.query.level]
+    where = f"{way.where} AND " if way.where else ""
+    rows = tx.all(
+        f"SELECT {alias}.id FROM {way.tables} WHERE {where}{alias}.id > :after ORDER BY {alias}.id LIMIT :limit",
+        after=after,
+        limit=limit,
+        **way.params,
+    )
+    return [row[0] for row in rows]
+
+
 def candidates(
     tx: Transaction, search: Search, main_levels: Mapping[Tag, Level], metadata_numbers: Mapping[str, int]
 ) -> Iterator[list[int]]:
