@@ -533,20 +533,23 @@ class DicomClient:
         identifier: Dataset,
         receiver: Receiver,
         *,
+        sop_classes: Sequence[str] = (),
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[SubOperations]:
         """Have a remote send instances to us over the same association; yields each response, the final one last.
+
+        What may come has to be said before: the SOP classes if they are known, else those that are common.
 
         Raises:
             NoPresentationContext: the remote does not serve this model.
             NetworkProtocolError: no association, or it was lost.
             RemoteFailure: the whole failed.
         """
+        expected = tuple(dict.fromkeys(sop_classes))[: MAX_CONTEXTS // 2] or _COMMON_CLASSES
         proposals: list[tuple[str, tuple[str, ...]]] = [(model, self._uncompressed)]
-        proposals += [(uid, self._uncompressed) for uid in _COMMON_CLASSES]
-        room = MAX_CONTEXTS - len(proposals)
-        proposals += [(uid, _COMPRESSED) for uid in _COMMON_CLASSES[:room]]
-        roles = tuple(RoleSelection(uid, scu=False, scp=True) for uid in _COMMON_CLASSES)
+        proposals += [(uid, self._uncompressed) for uid in expected]
+        proposals += [(uid, _COMPRESSED) for uid in expected[: MAX_CONTEXTS - len(proposals)]]
+        roles = tuple(RoleSelection(uid, scu=False, scp=True) for uid in expected)
         with self._association(remote, proposals, roles) as association:
             context = _context(association, model)
             message_id = self._next_message_id()

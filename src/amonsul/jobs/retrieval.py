@@ -1,0 +1,128 @@
+"""What C-MOVE and C-GET jobs have in common: their resources, what they ask, and what they show.
+
+A resource is a query in the form of the REST API, `{"0008,0052": "STUDY", "0020,000d": "1.2.3"}`. What is asked of
+the remote holds its level and unique keys alone (PS3.4 §C.4.2.1.4), in the model that fits the level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+
+from amonsul.clients.dimse import SubOperations
+from amonsul.dicom.dictionary import Dictionary
+from amonsul.dicom.elements import Tag, parse_hex_tag
+from amonsul.dicom.levels import Level
+from amonsul.errors import AmonsulError, BadRequest, RemoteFailure
+from amonsul.jobs.kind import Progress, Running
+
+QUERY_RETRIEVE_LEVEL: Final = "0008,0052"
+SOP_CLASSES_IN_STUDY: Final = "0008,0062"
+
+LEVEL_NAMES: Final[Mapping[Level, str]] = {
+    Level.PATIENT: "PATIENT",
+    Level.STUDY: "STUDY",
+    Level.SERIES: "SERIES",
+    Level.INSTANCE: "IMAGE",
+}
+
+_UNIQUE_KEYS: Final[Mapping[Level, tuple[str, ...]]] = {
+    Level.PATIENT: ("0010,0020",),
+    Level.STUDY: ("0020,000d",),
+    Level.SERIES: ("0020,000d", "0020,000e"),
+    Level.INSTANCE: ("0020,000d", "0020,000e", "0008,0018"),
+}
+_STEPS: Final = 100
+"""Units of progress of one resource."""
+
+Query = Mapping[str, str]
+
+
+def check(level: Level, query: Query) -> None:
+    """Make sure that a resource is named.
+
+    Raises:
+        BadRequest: a unique key is missing.
+    """
+    for key in _UNIQUE_KEYS[level]:
+        if not query.get(key):
+            raise BadRequest(f"Missing tag {key}")
+
+
+def identifier(level: Level, query: Query) -> Dataset:
+    """The identifier of a C-MOVE or C-GET."""
+    data_set = Dataset()
+    data_set.add_new(0x00080005, "CS", "ISO_IR 100")
+    data_set.add_new(0x00080052, "CS", LEVEL_NAMES[level])
+    for key in _UNIQUE_KEYS[level]:
+        tag = parse_hex_tag(key)
+        assert tag is not None
+        value = query[key]
+        data_set.add_new(
+            int(tag), "LO" if level is Level.PATIENT else "UI", value.split("\\") if "\\" in value else value
+        )
+    return data_set
+
+
+def details(queries: Sequence[Query]) -> list[dict[str, object]]:
+    """What is shown of each resource before anything happened."""
+    return [{"DimseErrorStatus": 0, "Query": dict(query), "ReceivedInstancesIds": []} for query in queries]
+
+
+def shown_queries(queries: Sequence[Query], form: str, dictionary: Dictionary) -> list[object]:
+    """The resources in the form that the client wants to see: `Short`, `Full` or `Simplify`."""
+    if form == "Short":
+        return [dict(query) for query in queries]
+    shown: list[object] = []
+    for query in queries:
+        described: dict[str, object] = {}
+        for key, value in query.items():
+            name = dictionary.keyword(parse_hex_tag(key) or Tag(0))
+            if form == "Full":
+                described[key] = {"Name": name, "Type": "String", "Value": value}
+            else:
+                described[name] = value
+        shown.append(described)
+    return shown
+
+
+def answer_payload(content: Mapping[str, object], _payload: object) -> object:
+    """`ErrorPayload` of a synchronous call."""
+    return {"Content": content.get("Details", []), "Type": "RetrieveJob"}
+
+
+def follow(
+    running: Running, number: int, total: int, subs: Iterator[SubOperations], detail: dict[str, Any], permissive: bool
+) -> Iterator[Progress]:
+    """Go along with the retrieval of one resource; what it comes to is noted in its detail.
+
+    Raises:
+        AmonsulError: it failed, and the job is not permissive.
+    """
+    begin = number * _STEPS
+    try:
+        for sub in subs:
+            detail["DimseErrorStatus"] = sub.status if sub.is_final else 0
+            if not sub.is_final:
+                yield Progress(begin + _part_of(sub), total * _STEPS, number)
+    except RemoteFailure as error:
+        detail["DimseErrorStatus"] = error.status
+        if not permissive or running.stopping:
+            raise
+    except AmonsulError:
+        if not permissive or running.stopping:
+            raise
+
+
+def finished(number: int, total: int, running: Running) -> Progress:
+    """A resource is dealt with, unless it was left because something is asked of the job."""
+    done = number if running.stopping else number + 1
+    return Progress(done * _STEPS, total * _STEPS, done, durable=True)
+
+
+def _part_of(sub: SubOperations) -> int:
+    done = (sub.completed or 0) + (sub.failed or 0) + (sub.warning or 0)
+    whole = done + (sub.remaining or 0)
+    return _STEPS * done // whole if whole else 0
