@@ -1,1 +1,1 @@
-"""The kinds of jobs, one file each: a frozen dataclass of arguments, a generator of progress, and how both are shown."""
+"""The kinds of jobs, one file each: arguments, a generator of progress, and how both are shown."""

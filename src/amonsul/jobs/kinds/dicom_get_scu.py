@@ -1,7 +1,7 @@
 """DicomGetScu: resources of a modality are brought here by C-GET, over the association that asks for them.
 
-A step is a response of the modality; the checkpoint is the number of resources that are dealt with. What comes is stored
-as if the modality had sent it.
+A step is a response of the modality; the checkpoint is the number of resources that are dealt with. What comes is
+stored as if the modality had sent it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """DicomModalityStore: stored instances go to a modality by C-STORE.
 
-A step is an instance. The checkpoint is the number of those that are done; an instance that was sent and not yet counted
-when the job stopped is sent again, which its receiver takes for the same. Instances that were deleted meanwhile fail like
-those that the modality refuses.
+A step is an instance. The checkpoint is the number of those that are done; an instance that was sent and not yet
+counted when the job stopped is sent again, which its receiver takes for the same. Instances that were deleted meanwhile
+fail like those that the modality refuses.
 """
 
 from __future__ import annotations
