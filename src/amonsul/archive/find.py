@@ -36,6 +36,7 @@ __all__ = [
     "find",
     "find_ids",
     "get",
+    "is_counted",
     "iterate",
     "level_of",
     "list_ids",
@@ -124,6 +125,11 @@ def count(archive: Archive, query: Query) -> int:
         if prepared.is_decided:
             return search.count(tx, prepared)
         return sum(1 for _ in _matching(archive, tx, prepared))
+
+
+def is_counted(tag: Tag) -> bool:
+    """Whether the index computes an attribute, as ModalitiesInStudy and those that count."""
+    return tag in search.COMPUTED
 
 
 def level_of(archive: Archive, orthanc_id: OrthancId) -> Level | None:

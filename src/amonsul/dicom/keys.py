@@ -8,7 +8,7 @@ attribute by attribute, with the matches of `dicom.matching`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from amonsul.dicom import vrs
@@ -55,6 +55,11 @@ class Key:
     creator: str | None = None
 
     @property
+    def is_private_creator(self) -> bool:
+        """Whether it reserves a block of private attributes (PS3.5 §7.8.1)."""
+        return bool(self.tag >> 16 & 1) and 0x10 <= self.tag & 0xFFFF <= 0xFF
+
+    @property
     def restricts(self) -> bool:
         """Whether something must hold."""
         return not isinstance(self.match, Universal) or any(key.restricts for key in self.items)
@@ -87,10 +92,8 @@ def _parse(identifier: DataSet, dictionary: Dictionary, data: memoryview | bytes
                 raise BadFileFormat("A sequence of keys is too long")
             yield Key(tag, "SQ", items=parse_keys(items[0], dictionary, data) if items else (), creator=creator)
             continue
-        if _is_private_creator(tag):  # reserves a block for other keys (PS3.5 §7.8.1)
-            yield Key(tag, "LO")
-            continue
-        yield Key(tag, vr, parse_match(vr, _text(element, data)), creator=creator)
+        key = Key(tag, vr, creator=creator)
+        yield key if key.is_private_creator else replace(key, match=parse_match(vr, _text(element, data)))
 
 
 def _text(element: Element, data: memoryview | bytes) -> str:
@@ -102,10 +105,6 @@ def _text(element: Element, data: memoryview | bytes) -> str:
             raise BadFileFormat("A key is too long")
         return bytes(data[value.offset : value.offset + value.length]).decode("latin-1")
     return text_of(element) or ""
-
-
-def _is_private_creator(tag: int) -> bool:
-    return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
 def find_private(data_set: DataSet, tag: Tag, creator: str) -> Element | None:

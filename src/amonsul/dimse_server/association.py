@@ -441,7 +441,9 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             self._answer_failure(context, request, incoming.failure)
             self._after_answer()
             return
-        line = ServiceLine(self._loop, self._transmit, association.max_pdu_length, request.message_id)
+        line = ServiceLine(
+            self._loop, self._transmit, association.max_pdu_length, request.message_id, self._abandon_association
+        )
         exchange = Exchange(association, context, request, spooled, line)
         if service.blocks:
             self._line = line
@@ -557,6 +559,11 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             self._connection.abort(self._loop.time())
         elif self._transport is not None:
             self._transport.close()
+
+    def _abandon_association(self) -> None:
+        if not self._is_closed:
+            self._abort_association("half a message was sent")
+            self._flush()
 
     def _drop_work(self) -> None:
         """Forget the request that was arriving, and tell the service that was answering."""

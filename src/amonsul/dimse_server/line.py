@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
 import time
@@ -16,10 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from amonsul.dimse_server.service import Answer, AssociationLost, Context, Exchange, Service
-from amonsul.errors import InternalError
+from amonsul.errors import AmonsulError, InternalError
 from amonsul.protocols.dimse.commands import Request, Response, encode
 from amonsul.protocols.dimse.messages import encode_message, fragments
 from amonsul.protocols.dimse.statuses import Category, category
+
+logger = logging.getLogger(__name__)
 
 BATCH_SIZE: Final = 64 << 10
 """Bytes of answers that are sent together."""
@@ -36,6 +39,7 @@ class ServiceLine:
         transmit: writes PDUs; called on the loop, which then calls `ready`.
         max_pdu_length: the peer's.
         message_id: of the request that is being answered.
+        abandon: ends the association; called on the loop.
     """
 
     def __init__(
@@ -44,8 +48,10 @@ class ServiceLine:
         transmit: Callable[[bytes], None],
         max_pdu_length: int,
         message_id: int,
+        abandon: Callable[[], None] = lambda: None,
     ) -> None:
         self.message_id = message_id
+        self._abandon = abandon
         self._loop = loop
         self._transmit = transmit
         self._max_pdu_length = max_pdu_length
@@ -104,16 +110,31 @@ class ServiceLine:
             raise AssociationLost
 
     def perform(self, context: Context, request: Request, data_set: Iterable[bytes | memoryview] | None) -> Response:
-        """Send a request to the peer and wait for its response."""
+        """Send a request to the peer and wait for its response.
+
+        A data set that cannot be read to its end takes the association with it: half a message cannot be mended.
+        """
         self._awaited_message_id = request.message_id
         pending = list(fragments(context.context_id, True, (encode(request),), self._max_pdu_length))
-        size = 0
-        for pdu in fragments(context.context_id, False, data_set, self._max_pdu_length) if data_set is not None else ():
-            pending.append(pdu)
-            size += len(pdu)
-            if size >= BATCH_SIZE:
-                self.send(b"".join(pending))
-                pending, size = [], 0
+        size, has_begun = 0, False
+        try:
+            for pdu in (
+                fragments(context.context_id, False, data_set, self._max_pdu_length) if data_set is not None else ()
+            ):
+                pending.append(pdu)
+                size += len(pdu)
+                if size >= BATCH_SIZE:
+                    has_begun = True
+                    self.send(b"".join(pending))
+                    pending, size = [], 0
+        except AmonsulError as error:
+            self._awaited_message_id = None
+            if not has_begun:
+                raise
+            logger.warning("a data set cannot be sent to its end: %s", error)
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._abandon)
+            raise AssociationLost from error
         if pending:
             self.send(b"".join(pending))
         response = self._responses.get()

@@ -1,0 +1,125 @@
+"""C-GET (PS3.4 §C.4.3): what is asked for comes back on the same association, by C-STORE the other way round.
+
+An instance is sent in the transfer syntax in which it is stored if the peer took a context for that, else transcoded
+into one that it took. What cannot be sent, and what the peer refuses, is counted and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from amonsul.archive.context import Archive
+from amonsul.clients.dimse import Outgoing, Transcode
+from amonsul.dicom.levels import OrthancId
+from amonsul.dicom.part10 import data_set_of
+from amonsul.dimse_server.negotiation import UNCOMPRESSED
+from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifier, QuerySettings, read_identifier
+from amonsul.dimse_server.retrieve import Account, chunks, instances_meant, nothing_done
+from amonsul.dimse_server.service import Answer, Context, Exchange, Right, Service
+from amonsul.errors import AmonsulError, BadFileFormat, NoPresentationContext, ParameterOutOfRange
+from amonsul.protocols.dimse.commands import CGetRq, CStoreRq, Request
+from amonsul.protocols.dimse.statuses import RetrieveStatus, StorageStatus
+
+logger = logging.getLogger(__name__)
+
+Describe = Callable[[Archive, Sequence[OrthancId]], Mapping[OrthancId, Outgoing]]
+"""Looks up instances as they are sent (`jobs.outgoing.outgoing`)."""
+
+
+class GetService(Service):
+    """Sends to whoever asks.
+
+    Args:
+        archive: what is stored.
+        settings: how identifiers are read.
+        describe: looks up instances.
+        transcode: for peers that do not take the transfer syntax of an instance; None never transcodes.
+    """
+
+    abstract_syntaxes = frozenset((f"{PATIENT_ROOT}.3", f"{STUDY_ROOT}.3"))
+    requests: ClassVar[Mapping[type[Request], Right]] = {CGetRq: Right.GET}
+
+    def __init__(
+        self, archive: Archive, settings: QuerySettings, describe: Describe, transcode: Transcode | None = None
+    ) -> None:
+        self._archive = archive
+        self._settings = settings
+        self._describe = describe
+        self._transcode = transcode
+
+    def serve(self, exchange: Exchange) -> Iterator[Answer]:
+        """Send what is meant, one instance after the other."""
+        request = exchange.request
+        assert isinstance(request, CGetRq)
+        try:
+            identifier = read_identifier(exchange, self._archive, self._settings)
+            instance_ids = instances_meant(self._archive, identifier, needs_level=True)
+        except (InvalidIdentifier, ParameterOutOfRange, BadFileFormat) as error:
+            logger.warning("C-GET of %s: %s", exchange.association, error)
+            yield nothing_done(request, RetrieveStatus.UNABLE_TO_PROCESS, "not a valid identifier")
+            return
+        if not instance_ids:
+            logger.info("C-GET of %s: nothing matches", exchange.association)
+            yield nothing_done(request, RetrieveStatus.UNABLE_TO_PROCESS, "no such resource")
+            return
+        account = Account(request, exchange.context.transfer_syntax, len(instance_ids))
+        message_ids = (number for number in itertools.cycle(range(1, 0x10000)) if number != request.message_id)
+        for chunk in chunks(instance_ids):
+            described = self._describe(self._archive, chunk)
+            for instance_id in chunk:
+                if exchange.is_cancelled:
+                    yield account.cancelled()
+                    return
+                instance = described.get(instance_id)
+                if instance is None:  # deleted meanwhile
+                    account.add(StorageStatus.CANNOT_UNDERSTAND, "", was_sent=False)
+                    continue
+                try:
+                    context, ready = self._choose(exchange, instance)
+                    status = self._send(exchange, next(message_ids), context, ready)
+                except AmonsulError as error:
+                    logger.warning("C-GET of %s: %s not sent: %s", exchange.association, instance_id, error)
+                    account.add(StorageStatus.CANNOT_UNDERSTAND, instance.sop_instance_uid, was_sent=False)
+                    continue
+                account.add(status, instance.sop_instance_uid)
+                yield account.pending()
+        logger.info(
+            "C-GET of %s: %d sent, %d failed",
+            exchange.association,
+            account.completed + account.warning,
+            account.failed,
+        )
+        yield account.final()
+
+    def _choose(self, exchange: Exchange, instance: Outgoing) -> tuple[Context, Outgoing]:
+        """The context to send in, and what to send in it.
+
+        Raises:
+            NoPresentationContext: the peer took none for this SOP class, or not as SCP.
+            AmonsulError: the instance cannot be transcoded into what it took.
+        """
+        accepted = {
+            context.transfer_syntax: context
+            for context in exchange.association.contexts.values()
+            if context.abstract_syntax == instance.sop_class_uid and context.peer_is_scp
+        }
+        as_it_is = accepted.get(instance.transfer_syntax_uid)
+        if as_it_is is not None:
+            return as_it_is, instance
+        modality = exchange.association.modality
+        if not accepted or self._transcode is None or (modality is not None and not modality.allow_transcoding):
+            raise NoPresentationContext(
+                f"no context for SOP class {instance.sop_class_uid} in transfer syntax {instance.transfer_syntax_uid}"
+            )
+        wanted = [uid for uid in (*UNCOMPRESSED, *accepted) if uid in accepted]
+        transcoded = self._transcode(instance, wanted)
+        return accepted[transcoded.transfer_syntax_uid], transcoded
+
+    @staticmethod
+    def _send(exchange: Exchange, message_id: int, context: Context, instance: Outgoing) -> int:
+        command = CStoreRq(message_id, instance.sop_class_uid, instance.sop_instance_uid)
+        data_set: Iterable[bytes | memoryview] = data_set_of(instance.file())
+        return exchange.perform(context, command, data_set).status
