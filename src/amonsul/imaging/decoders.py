@@ -95,6 +95,16 @@ def _lossless(samples: Array, pixel_format: PixelFormat) -> Pixels:
     return Pixels(cells, pixel_format.photometric_interpretation.replace("_422", ""), pixel_format.bits_stored)
 
 
+def _within(cells: Array, pixel_format: PixelFormat) -> Array:
+    """Lossy samples that Bits Stored can hold: what was close to its ends may have come out beyond."""
+    bits = pixel_format.bits_stored
+    if cells.dtype.kind == "u":
+        high = (1 << bits) - 1
+        return numpy.minimum(cells, cells.dtype.type(high)) if int(cells.max(initial=0)) > high else cells
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    return numpy.clip(cells, low, high) if bits < cells.dtype.itemsize * 8 else cells
+
+
 def _signed_within(cells: Array, bits: int) -> Array:
     """Read the low `bits` of unsigned samples as two's complement."""
     shift = cells.dtype.itemsize * 8 - bits
@@ -119,6 +129,7 @@ def _decode_jpeg(transfer_syntax_uid: str, frame: memoryview | bytes, pixel_form
         cells = _cells(imagecodecs.jpeg8_decode(bytes(frame)), pixel_format)
         if pixel_format.is_signed:
             cells = _signed_within(cells, min(header.precision, pixel_format.bits_allocated))
+        cells = _within(cells, pixel_format)
         return Pixels(cells, pixel_format.photometric_interpretation, pixel_format.bits_stored)
     is_rgb = header.is_rgb
     if is_rgb is None:
@@ -126,7 +137,8 @@ def _decode_jpeg(transfer_syntax_uid: str, frame: memoryview | bytes, pixel_form
     samples = imagecodecs.jpeg8_decode(
         bytes(frame), colorspace=_MARKER_RGB if is_rgb else _MARKER_YCBCR, outcolorspace=_MARKER_RGB
     )
-    return Pixels(_cells(samples, pixel_format), "RGB", pixel_format.bits_stored)
+    cells = _within(_cells(samples, pixel_format), pixel_format)
+    return Pixels(cells, "RGB", pixel_format.bits_stored)
 
 
 # --- JPEG-LS (PS3.5 §8.2.3)
@@ -144,6 +156,7 @@ def _decode_jpeg_ls(transfer_syntax_uid: str, frame: memoryview | bytes, pixel_f
     cells = _cells(samples, pixel_format)
     if pixel_format.is_signed:
         cells = _signed_within(cells, min(header.precision, pixel_format.bits_allocated))
+    cells = _within(cells, pixel_format)
     return Pixels(cells, pixel_format.photometric_interpretation, pixel_format.bits_stored)
 
 
@@ -156,6 +169,8 @@ def _decode_jpeg_2000(_transfer_syntax_uid: str, frame: memoryview | bytes, pixe
     body = bytes(frame[header.start :])
     # HTJ2K, too: the other decoder of the library is faster, but passes over errors and lets samples overflow
     cells = _signs(imagecodecs.jpeg2k_decode(body, numthreads=1), header, pixel_format)
+    if not header.is_reversible:
+        cells = _within(cells, pixel_format)
     photometric_interpretation = pixel_format.photometric_interpretation
     if header.has_component_transform or photometric_interpretation in ("YBR_RCT", "YBR_ICT"):
         photometric_interpretation = "RGB"

@@ -132,9 +132,9 @@ def _jpeg_ls(allowed_error: int, pixels: Pixels, _quality: int) -> bytes:
     samples, precision = _unsigned(pixels)
     allowed_error = min(allowed_error, ((1 << precision) - 1) // 2)
     if allowed_error and pixels.samples.dtype.kind == "i":
-        kind = numpy.iinfo(pixels.samples.dtype)
+        half = 1 << (pixels.bits - 1)
         low, high = int(pixels.samples.min()), int(pixels.samples.max())
-        if low < kind.min + allowed_error or high > kind.max - allowed_error:
+        if low < allowed_error - half or high >= half - allowed_error:
             raise NotImplementedHere("Near lossless JPEG-LS would turn the sign of the largest samples")
     if samples.nbytes < _SMALL:
         return _without_spiff(bytes(imagecodecs.jpegls_encode(samples, allowed_error)))

@@ -192,14 +192,14 @@ def display(pixels: Pixels, description: Grayscale, window: Window | None) -> Ar
         description: what the file says.
         window: instead of the window or VOI LUT of the file.
 
-    Without any window, the range of Bits Stored is shown: from 0 up to the largest unsigned value.
+    Without any window, the range of Bits Stored is shown: from 0 up to the largest unsigned value. Of samples with more
+    than 16 bits, e.g. doses, that would be black, so their own range is shown.
     """
     if window is None and description.windows:
         window = description.windows[0]
     voi_lut = description.voi_lut if window is None else None
     if window is None:
-        bits = min(pixels.bits, 32)
-        window = Window(float(1 << (bits - 1)), float(1 << bits))
+        window = full_range(pixels, description)
     chosen = window
 
     def shown(samples: Array) -> Array:
@@ -217,6 +217,15 @@ def display(pixels: Pixels, description: Grayscale, window: Window | None) -> Ar
 
     is_cheap = voi_lut is None and description.modality_lut is None and window.function is not VoiLutFunction.SIGMOID
     return shown(pixels.samples) if is_cheap else _by_table(pixels.samples, shown)
+
+
+def full_range(pixels: Pixels, description: Grayscale) -> Window:
+    """The window that is shown if nobody says which."""
+    if pixels.bits <= 16:
+        return Window(float(1 << (pixels.bits - 1)), float(1 << pixels.bits))
+    values = numpy.nan_to_num(description.modality_values(pixels.samples))
+    low, high = float(values.min()), float(values.max())
+    return Window((low + high) / 2, max(high - low, 1e-30), VoiLutFunction.LINEAR_EXACT)
 
 
 def _by_table(samples: Array, function: Callable[[Array], Array]) -> Array:

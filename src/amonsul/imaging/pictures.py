@@ -109,7 +109,7 @@ def numpy_samples(pixels: Pixels, description: Grayscale, palette: Palette | Non
 
 def npy(array: Array) -> bytes:
     """Write one array as `.npy`."""
-    return b"".join((_npy_header(array.shape, array), numpy.ascontiguousarray(array).tobytes()))
+    return _npy_header(array.shape, array) + _little_endian(array)
 
 
 def npy_of_frames(frames: Iterable[Array], frame_count: int) -> Iterator[bytes]:
@@ -128,7 +128,7 @@ def npy_of_frames(frames: Iterable[Array], frame_count: int) -> Iterator[bytes]:
             raise IncompatibleImageSize("The size of the frames varies across the instance(s)")
         if frame.shape != first.shape or frame.dtype != first.dtype:
             raise IncompatibleImageFormat("The pixel format of the frames varies across the instance(s)")
-        yield numpy.ascontiguousarray(frame).tobytes()
+        yield _little_endian(frame)
 
 
 def npz(chunks: Iterable[bytes]) -> bytes:
@@ -141,6 +141,10 @@ def npz(chunks: Iterable[bytes]) -> bytes:
         for chunk in chunks:
             member.write(chunk)
     return packed.getvalue()
+
+
+def _little_endian(array: Array) -> bytes:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _npy_header(shape: tuple[int, ...], array: Array) -> bytes:

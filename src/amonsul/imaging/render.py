@@ -17,7 +17,7 @@ from amonsul.imaging.codecs import Codecs
 from amonsul.imaging.colour import Palette, palette_of, to_rgb
 from amonsul.imaging.decode import decode_frame
 from amonsul.imaging.frames import Frames
-from amonsul.imaging.grayscale import Grayscale, VoiLutFunction, Window, display, grayscale
+from amonsul.imaging.grayscale import Grayscale, VoiLutFunction, Window, display, full_range, grayscale
 from amonsul.imaging.pixels import Array, Pixels
 
 MAX_PICTURE_PIXELS = 1 << 26
@@ -102,7 +102,7 @@ def rendered(pixels: Pixels, description: Grayscale, palette: Palette | None, re
         ParameterOutOfRange: the picture would be too large, or its window is nonsense.
     """
     if _is_monochrome(pixels):
-        picture = display(pixels, description, _window(description, pixels.bits, rendering))
+        picture = display(pixels, description, _window(pixels, description, rendering))
     else:
         picture = to_rgb(pixels, palette)
     if rendering.width > 0 or rendering.height > 0:
@@ -110,22 +110,19 @@ def rendered(pixels: Pixels, description: Grayscale, palette: Palette | None, re
     return picture
 
 
-def _window(description: Grayscale, bits: int, rendering: Rendering) -> Window | None:
+def _window(pixels: Pixels, description: Grayscale, rendering: Rendering) -> Window | None:
     """The window asked for, with what was not said taken from the file."""
     center, width, function = rendering.window_center, rendering.window_width, rendering.function
     if center is None and width is None:
         return None
     if not (width is None or 0 < width < 1e12) or not (center is None or abs(center) < 1e12):
         raise ParameterOutOfRange("Bad window center or width")
-    own = description.windows[0] if description.windows else None
-    bits = min(bits, 32)
-    if center is None:
-        center = own.center if own else float(1 << (bits - 1))
-    if width is None:
-        width = own.width if own else float(1 << bits)
-    if function is None:
-        function = own.function if own else VoiLutFunction.LINEAR
-    return Window(center, width, function)
+    own = description.windows[0] if description.windows else full_range(pixels, description)
+    return Window(
+        own.center if center is None else center,
+        own.width if width is None else width,
+        own.function if function is None else function,
+    )
 
 
 def fitted(picture: Array, width: int, height: int, is_smooth: bool) -> Array:

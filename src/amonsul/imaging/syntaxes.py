@@ -45,6 +45,7 @@ class Writable:
         description: of what is lost, for people.
         takes_signed: samples below zero.
         takes_bits: samples of which Bits Allocated is 1.
+        precisions: that samples may have, instead of any; Bits Stored becomes the next one.
         is_narrow: Bits Allocated is 8 for unsigned samples of up to 8 bits.
     """
 
@@ -56,11 +57,16 @@ class Writable:
     takes_signed: bool = True
     takes_bits: bool = False
     is_narrow: bool = True
+    precisions: tuple[int, ...] = ()
 
     @property
     def is_lossy(self) -> bool:
         """Something is lost."""
         return bool(self.method)
+
+    def bits_stored(self, bits: int) -> int:
+        """Bits Stored of the encoded frame: JPEG that is lossy knows 8 and 12, and may use them all."""
+        return next((precision for precision in self.precisions if precision >= bits), bits)
 
     def stored_as(self, photometric_interpretation: str) -> str:
         """The Photometric Interpretation that the data set of the encoded frame must have."""
@@ -71,9 +77,17 @@ _JPEG_METHOD, _JPEG_LS_METHOD, _JPEG_2000_METHOD = "ISO_10918_1", "ISO_14495_1",
 _ALL = _GREY | _INDEXED | _COLOURS
 
 WRITABLE: Mapping[str, Writable] = {
-    JPEG_BASELINE: Writable(8, _GREY | _COLOURS, _SUBSAMPLED, _JPEG_METHOD, "JPEG baseline", takes_signed=False),
+    JPEG_BASELINE: Writable(
+        8, _GREY | _COLOURS, _SUBSAMPLED, _JPEG_METHOD, "JPEG baseline", takes_signed=False, precisions=(8,)
+    ),
     JPEG_EXTENDED: Writable(
-        12, _GREY | _COLOURS, _SUBSAMPLED, _JPEG_METHOD, "JPEG extended sequential", takes_signed=False
+        12,
+        _GREY | _COLOURS,
+        _SUBSAMPLED,
+        _JPEG_METHOD,
+        "JPEG extended sequential",
+        takes_signed=False,
+        precisions=(8, 12),
     ),
     JPEG_LOSSLESS: Writable(16, _ALL),
     JPEG_LOSSLESS_SV1: Writable(16, _ALL),

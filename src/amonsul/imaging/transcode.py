@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import IO, Literal, TypeVar
 
@@ -256,9 +256,9 @@ class _Work:
             stored_bytes = max(1, self._frames.format.bits_allocated // 8)
             ratio = first.samples.size * stored_bytes * len(lengths) / sum(map(encapsulation.padded, lengths))
             is_new = not self._options.keeps_sop_instance_uid
-            describe_samples(
-                self._data_set, first, writable.stored_as(first.photometric_interpretation), bits_allocated
-            )
+            described = replace(first, bits=writable.bits_stored(first.bits))
+            stored_as = writable.stored_as(first.photometric_interpretation)
+            describe_samples(self._data_set, described, stored_as, bits_allocated)
             tell_compression(self._data_set, uid, writable, first.bits, ratio, quality, is_new)
             if encapsulation.needs_extended_offset_table(lengths):
                 tables = encapsulation.extended_offset_table(lengths)
@@ -288,8 +288,9 @@ class _Work:
         return decode_frame(self._frames, frame, self._codecs)
 
     def _fit(self, pixels: Pixels) -> Pixels:
-        """As the transfer syntax takes it: e.g. what is lossy would turn an index into another colour."""
-        if pixels.photometric_interpretation in WRITABLE[self._target.uid].takes:
+        """As the transfer syntax takes it: what is lossy would turn an index into another colour."""
+        writable = WRITABLE[self._target.uid]
+        if pixels.photometric_interpretation in writable.takes or not writable.is_lossy:
             return pixels
         if pixels.photometric_interpretation in ("PALETTE COLOR", "YBR_PARTIAL", "YBR_PARTIAL_420"):
             return Pixels(to_rgb(pixels, palette_of(self._frames)), "RGB", 8)
