@@ -511,7 +511,8 @@ def _order(
             case _:
                 pass
         descends = key.direction is Direction.DESCENDING
-        order.append((level, f"{expression} {'DESC' if descends else 'ASC'} NULLS LAST"))
+        # An absent value comes before all others, so that one index serves both directions.
+        order.append((level, f"{expression} {'DESC NULLS LAST' if descends else 'ASC NULLS FIRST'}"))
     return order
 
 
