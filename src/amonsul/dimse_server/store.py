@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 from amonsul.archive.ingest import Ingested, IngestStatus
 from amonsul.archive.origin import DicomOrigin
 from amonsul.blobs.spool import Spool, Spooled
+from amonsul.dicom.levels import OrthancId
 from amonsul.dicom.part10 import file_head
 from amonsul.dicom.uids import is_valid, storage_sop_classes, transfer_syntax
 from amonsul.dimse_server.service import Answer, Association, Context, Exchange, Right, Service
@@ -35,16 +36,23 @@ class StoreService(Service):
     Args:
         spool: makes the spool of one instance, given the most bytes it may take (`BlobStore.spool`).
         ingest: the archive's verb, called in a thread.
+        moved: told of what is stored because of a C-MOVE: AE title and message ID of who asked for it, and the instance.
     """
 
     requests: ClassVar[Mapping[type[Request], Right]] = {CStoreRq: Right.STORE}
     is_storage = True
     peer_may_be_scp = True
 
-    def __init__(self, spool: Callable[[int], Spool], ingest: Callable[[Spooled, DicomOrigin], Ingested]) -> None:
+    def __init__(
+        self,
+        spool: Callable[[int], Spool],
+        ingest: Callable[[Spooled, DicomOrigin], Ingested],
+        moved: Callable[[str, int, OrthancId], None] | None = None,
+    ) -> None:
         self.abstract_syntaxes = frozenset(storage_sop_classes())
         self._spool = spool
         self._ingest = ingest
+        self._moved = moved
 
     def open_spool(self, association: Association, context: Context, request: Request, size_limit: int) -> Spool:
         """A spool that begins with the front of the file.
@@ -78,6 +86,9 @@ class StoreService(Service):
             return (_answer(request, StorageStatus.OUT_OF_RESOURCES),)  # as clients of the reference know it
         if ingested.status is IngestStatus.FILTERED_OUT:
             return (_answer(request, ingested.refusal),)
+        if self._moved is not None and request.move_originator_message_id is not None:
+            originator = request.move_originator_application_entity_title or ""
+            self._moved(originator, request.move_originator_message_id, ingested.instance_id)
         return (_answer(request, Status.SUCCESS),)
 
 
