@@ -36,7 +36,7 @@ class StoreService(Service):
     Args:
         spool: makes the spool of one instance, given the most bytes it may take (`BlobStore.spool`).
         ingest: the archive's verb, called in a thread.
-        moved: told of what is stored because of a C-MOVE: AE title and message ID of who asked for it, and the instance.
+        moved: told of what is stored because of a C-MOVE: AE title and message ID of who asked, and the instance.
     """
 
     requests: ClassVar[Mapping[type[Request], Right]] = {CStoreRq: Right.STORE}
