@@ -19,15 +19,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import uvicorn
 import uvloop
 
 from amonsul import __version__, logs
-from amonsul.archive.context import Archive
+from amonsul.archive.context import DEFAULT_ENCODING, Archive
 from amonsul.archive.ingest import ingest
 from amonsul.archive.maintenance import recover
+from amonsul.archive.stability import StabilityWatch
+from amonsul.archive.switches import Switchboard
+from amonsul.archive.upkeep import Task, Upkeep
 from amonsul.blobs.filesystem import FilesystemBlobs
 from amonsul.config import checklist, settings
 from amonsul.config.kinds import ConfigurationError
@@ -43,6 +46,8 @@ from amonsul.errors import AmonsulError
 from amonsul.web.server import build_application, listening_sockets, server_config
 from amonsul.web.services import Services, Switch, Switches
 from amonsul.web.settings import WebSettings
+
+V = TypeVar("V")
 
 logger = logging.getLogger("amonsul.server")
 
@@ -79,7 +84,14 @@ def open_archive(configuration: Configuration) -> Iterator[Archive]:
         stack.callback(database.close)
         blobs = FilesystemBlobs(folder, sync=settings.sync_storage(configuration))
         stack.callback(blobs.close)
-        yield Archive(database, blobs, main_tags, dictionary, settings.archive_settings(configuration))
+        yield Archive(
+            database,
+            blobs,
+            main_tags,
+            dictionary,
+            settings.archive_settings(configuration),
+            switches=Switchboard(database),
+        )
 
 
 def run(configuration: Configuration) -> None:
@@ -102,6 +114,7 @@ def run(configuration: Configuration) -> None:
                 recovered.discarded,
                 recovered.reclaimed,
             )
+        archive.switches.forget()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(configuration, archive, door))
     logger.info("stopped")
@@ -127,7 +140,8 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, partial(_on_signal, number, stop))
-    switches = _switches(configuration)
+    switches = _switches(configuration, archive)
+    upkeep = _upkeep(configuration, archive)
     dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
     dicom = _dicom_server(configuration, archive, switches, dicom_threads)
     http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
@@ -155,6 +169,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
                 logger.info("HTTP server listens on %s://%s:%d", scheme, name, port)
         for warning in checklist.findings(configuration):
             logger.warning("%s", warning)
+        upkeep.start()
         logger.info("Amonsul %s is ready", __version__)
         gc.freeze()  # what is here now stays; the collector need not look at it again
         await _until(stop, serving)
@@ -168,6 +183,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if outcome is not None:
                 logger.error("a door did not close in order: %r", outcome)
+        upkeep.stop(_CLOSING_S)
         for crossing in (dicom_threads, http_threads):
             crossing.close(_CLOSING_S / 2)
 
@@ -203,16 +219,42 @@ def _dicom_server(
     return DicomServer(settings.dimse_settings(configuration), dimse_switches, services, threads)
 
 
-def _switches(configuration: Configuration) -> Switches:
+def _upkeep(configuration: Configuration, archive: Archive) -> Upkeep:
+    """What this process does by itself."""
+    stability = StabilityWatch(archive, settings.stable_age_s(configuration))
+    return Upkeep((Task("the watch for stable resources", stability.tick, stability.interval_s),))
+
+
+def _switches(configuration: Configuration, archive: Archive) -> Switches:
     """What REST clients may turn while the server runs."""
-    known = tuple(transfer_syntaxes())
+    accepted = settings.accepted_transfer_syntaxes(configuration, tuple(transfer_syntaxes()))
     return Switches(
-        default_encoding=Switch.holding(configuration.text("DefaultEncoding")),
+        default_encoding=_shared(archive, DEFAULT_ENCODING, configuration.text("DefaultEncoding"), str, str),
         log_levels={category: _log_level(category) for category in logs.CATEGORIES},
-        accepted_transfer_syntaxes=Switch.holding(settings.accepted_transfer_syntaxes(configuration, known)),
-        unknown_sop_class_accepted=Switch.holding(configuration.flag("UnknownSopClassAccepted")),
-        metrics_enabled=Switch.holding(configuration.flag("MetricsEnabled")),
+        accepted_transfer_syntaxes=_shared(
+            archive, "accepted-transfer-syntaxes", accepted, " ".join, lambda text: tuple(text.split())
+        ),
+        unknown_sop_class_accepted=_shared_flag(
+            archive, "unknown-sop-class-accepted", configuration.flag("UnknownSopClassAccepted")
+        ),
+        metrics_enabled=_shared_flag(archive, "metrics", configuration.flag("MetricsEnabled")),
     )
+
+
+def _shared(
+    archive: Archive, name: str, configured: V, encode: Callable[[V], str], decode: Callable[[str], V]
+) -> Switch[V]:
+    """A switch that all processes of the archive see, until the server starts again."""
+
+    def get() -> V:
+        value = archive.switches.get(name)
+        return configured if value is None else decode(value)
+
+    return Switch(get, lambda value: archive.switches.set(name, encode(value)))
+
+
+def _shared_flag(archive: Archive, name: str, configured: bool) -> Switch[bool]:
+    return _shared(archive, name, configured, lambda value: "1" if value else "0", lambda text: text == "1")
 
 
 def _log_level(category: str) -> Switch[str]:

@@ -544,9 +544,7 @@ class TestUserData:
 
     def test_a_stale_revision_is_a_conflict(self, archive: Archive) -> None:
         study = store_instance(archive).study_id
-        with pytest.raises(Conflict):
-            edit.set_metadata(archive, Level.STUDY, study, "1024", b"a", Expected(0))
-        first = edit.set_metadata(archive, Level.STUDY, study, "1024", b"a")
+        first = edit.set_metadata(archive, Level.STUDY, study, "1024", b"a", Expected(7))  # nothing there to be lost
         edit.set_metadata(archive, Level.STUDY, study, "1024", b"b", Expected(first.revision, first.md5))
         for stale in (Expected(0), Expected(2), Expected(1, first.md5)):
             with pytest.raises(Conflict):

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from amonsul.archive.origin import Origin
+from amonsul.archive.switches import Switchboard
 from amonsul.blobs.store import BlobStore
 from amonsul.database import Database
+from amonsul.dicom.charsets import charset_of_encoding
 from amonsul.dicom.dictionary import STANDARD, Dictionary
 from amonsul.dicom.header import Header
 from amonsul.dicom.main_tags import MainTags
@@ -27,6 +29,13 @@ class Overwrite(enum.Enum):
     IF_CHANGED = "IfChanged"
 
 
+class StorageMode(enum.Enum):
+    """What happens at a limit of the storage (option `MaximumStorageMode`)."""
+
+    RECYCLE = "Recycle"
+    REJECT = "Reject"
+
+
 class StorageAccess(enum.Enum):
     """Whether a search may look at attributes that are not main tags (option `StorageAccessOnFind`).
 
@@ -37,6 +46,9 @@ class StorageAccess(enum.Enum):
     NEVER = "Never"
     ANSWERS = "Answers"
 
+
+DEFAULT_ENCODING = "default-encoding"
+"""The switch for the character set of data sets that declare none: a name that the option `DefaultEncoding` takes."""
 
 Filter = Callable[[Header, Origin], int | None]
 """Asked before an instance is stored: None lets it pass, a number filters it out (the DIMSE status to answer with)."""
@@ -57,6 +69,15 @@ class ArchiveSettings:
     """Names of user-defined metadata (option `UserMetadata`): 1024 to 65535."""
     user_content_types: Mapping[str, int] = field(default_factory=dict)
     """Names of user-defined attachments (option `UserContentType`): 1024 to 65535."""
+    media_types: Mapping[int, str] = field(default_factory=dict)
+    """Of user-defined attachments by number, where the option gives one."""
+    compression: bool = False
+    """Compress what comes in (option `StorageCompression`)."""
+    maximum_storage_size: int = 0
+    """Bytes that all attachments may take in the storage; 0 for no limit."""
+    maximum_patient_count: int = 0
+    """0 for no limit."""
+    maximum_storage_mode: StorageMode = StorageMode.RECYCLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +90,10 @@ class Archive:
     dictionary: Dictionary = STANDARD
     settings: ArchiveSettings = field(default_factory=ArchiveSettings)
     filters: tuple[Filter, ...] = ()
+    switches: Switchboard = field(default_factory=Switchboard)
+
+    @property
+    def default_encoding(self) -> str:
+        """Character set of data sets that declare none, as a Defined Term (PS3.3 §C.12.1.1.2)."""
+        name = self.switches.get(DEFAULT_ENCODING)
+        return self.settings.default_encoding if name is None else charset_of_encoding(name)

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from amonsul.archive import clock
 from amonsul.archive.context import Archive
 from amonsul.archive.digest import md5_of
 from amonsul.archive.names import attachment_number, metadata_number
+from amonsul.archive.read import StoredAttachment, attachment
 from amonsul.archive.reclaim import reclaim
+from amonsul.archive.space import make_room_for_attachment
+from amonsul.archive.staging import discard, publish, stage
 from amonsul.blobs.crash import crash_point
 from amonsul.blobs.spool import Spooled
 from amonsul.database import (
@@ -33,6 +38,10 @@ from amonsul.errors import Conflict, Forbidden, InexistentItem, ParameterOutOfRa
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 8
+_NO_LIMIT: Final = 1 << 62
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -188,34 +197,106 @@ def set_attachment(
     """
     try:
         number = _user_attachment(archive, name)
-        md5 = md5_of(spooled.view()) if archive.settings.store_md5 else ""
-        size = spooled.size
-        blob = archive.blobs.stage(spooled)
+        new = stage(archive, spooled, number)
     finally:
         spooled.discard()
-    new = storing.NewAttachment(number, blob, size, md5, size, md5)
 
-    def work(tx: Transaction) -> tuple[Written, str | None]:
+    def work(tx: Transaction) -> tuple[Written, list[str]]:
         row = _row(tx, level, orthanc_id)
         present = attachments.find(tx, level, orthanc_id, number)
         _check(archive, expected, None if present is None else (present.revision, present.md5))
+        gone: list[str] = []
+        if present is not None:
+            attachments.discard(tx, level, row, number)
+            gone.append(present.uuid)
+        patient_row = resources.lineage(tx, level, row)[Level.PATIENT]
+        gone += make_room_for_attachment(tx, archive.settings, patient_row, new.compressed_size)
         revision = 0 if present is None else present.revision + 1
         attachments.put(tx, level, row, new, revision)
         changes.append(tx, "UpdatedAttachment", level, row, orthanc_id, clock.now())
-        return Written(revision, md5), None if present is None else present.uuid
+        return Written(revision, new.md5), gone
 
+    written, gone = _write_staged(archive, new, work)
+    reclaim(archive, gone)
+    return written
+
+
+def set_compression(archive: Archive, level: Level, orthanc_id: OrthancId, name: str, compressed: bool) -> None:
+    """Compress an attachment in the storage, or uncompress it; harmless if it is so already.
+
+    Its content stays the same, so no revision has to be known; it gets a new one all the same.
+
+    Raises:
+        UnknownResource: there is no such resource, or it has no such attachment.
+        InexistentItem: no such name is configured.
+        BadFileFormat: its compressed form is damaged.
+        StorageFull, CannotStore, Unavailable: nothing was changed.
+        Conflict: others keep changing it.
+    """
+    wanted = attachments.ZLIB_WITH_SIZE if compressed else attachments.UNCOMPRESSED
+    for _ in range(_ATTEMPTS):
+        stored = attachment(archive, level, orthanc_id, name)
+        if stored.compression == wanted:
+            return
+        if _recode(archive, level, orthanc_id, stored, compressed):
+            return
+    raise Conflict
+
+
+def _recode(archive: Archive, level: Level, orthanc_id: OrthancId, stored: StoredAttachment, compressed: bool) -> bool:
+    """Store an attachment in its other form; False if it was changed meanwhile."""
+    spool = archive.blobs.spool(_NO_LIMIT)
     try:
-        written, replaced = archive.database.write(work)
+        for chunk in stored.chunks():
+            spool.write(chunk)
+    except BaseException:
+        spool.discard()
+        raise
+    uuid = stored.uuid
+    spooled = spool.finish()
+    try:
+        new = stage(archive, spooled, stored.content_type, compressed=compressed)
+    finally:
+        spooled.discard()
+
+    def work(tx: Transaction) -> bool:
+        row = _row(tx, level, orthanc_id)
+        present = attachments.find(tx, level, orthanc_id, new.content_type)
+        if present is None:
+            raise UnknownResource
+        if present.uuid != uuid:
+            return False
+        attachments.put(tx, level, row, new, present.revision + 1)
+        if new.content_type >= metadata.FIRST_USER_NUMBER:
+            changes.append(tx, "UpdatedAttachment", level, row, orthanc_id, clock.now())
+        return True
+
+    if not _write_staged(archive, new, work, publish_if=bool):
+        return False
+    reclaim(archive, [uuid])
+    return True
+
+
+def _write_staged(
+    archive: Archive,
+    new: storing.NewAttachment,
+    work: Callable[[Transaction], T],
+    publish_if: Callable[[T], bool] = lambda _: True,
+) -> T:
+    """Commit rows that name staged bytes, then publish these; discard them if the rows are not committed."""
+    try:
+        outcome = archive.database.write(work)
     except CommitUncertain:
-        logger.error("blob %s waits for the next start: its commit may or may not have happened", blob)
+        logger.error("blob %s waits for the next start: its commit may or may not have happened", new.uuid)
         raise
     except BaseException:
-        archive.blobs.discard(blob)
+        discard(archive, [new])
         raise
-    archive.blobs.publish(blob)
-    if replaced is not None:
-        reclaim(archive, [replaced])
-    return written
+    if publish_if(outcome):
+        publish(archive, [new])
+    else:
+        discard(archive, [new])
+    return outcome
 
 
 def delete_attachment(
@@ -282,10 +363,13 @@ def _check(archive: Archive, expected: Expected | None, present: tuple[int, str]
     """Compare what a client expects with the revision and MD5 that are there.
 
     A client that says what it expects is always held to it; one that says nothing, only where revisions are checked.
+    Where there is nothing yet, nothing can be lost.
     """
+    if present is None:
+        return
     if expected is None:
-        if present is not None and archive.settings.check_revisions:
+        if archive.settings.check_revisions:
             raise Conflict
         return
-    if present is None or expected.revision != present[0] or expected.md5 not in (None, present[1]):
+    if expected.revision != present[0] or expected.md5 not in (None, present[1]):
         raise Conflict

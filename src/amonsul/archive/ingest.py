@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import enum
 import logging
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
 from amonsul.archive import clock
 from amonsul.archive.context import Archive, Overwrite
-from amonsul.archive.digest import DIGESTS, md5_of
+from amonsul.archive.digest import md5_of
 from amonsul.archive.origin import DicomOrigin, InternalOrigin, Origin, RestOrigin
+from amonsul.archive.read import attachment
 from amonsul.archive.reclaim import reclaim
+from amonsul.archive.space import make_room_for_instance
+from amonsul.archive.staging import discard, publish, stage
 from amonsul.blobs.crash import crash_point
 from amonsul.blobs.spool import Spooled
-from amonsul.blobs.store import BlobId
 from amonsul.database import CommitUncertain, Transaction, attachments, removing, storing
 from amonsul.dicom.elements import DataSet, Tag
 from amonsul.dicom.header import Header, encode_header
@@ -30,6 +33,12 @@ from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.scanner import scan
 
 logger = logging.getLogger(__name__)
+
+_preparing = threading.Lock()
+"""Preparing is all work of the interpreter. Callers that take turns at it leave the interpreter to those who write;
+without, eight callers are half as fast as one."""
+_LONG_BYTES = 4 << 20
+"""Larger files do not wait for their turn, so that a deflated one that takes long holds nobody up."""
 
 _SOP_CLASS_UID = Tag(0x00080016)
 _INSTANCE_NUMBER = Tag(0x00200013)
@@ -75,64 +84,106 @@ def ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
         spooled.discard()
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is known of an instance before anything is written."""
+
+    answer: Ingested
+    header: Header
+    packed: bytes
+
+
 def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
-    settings = archive.settings
-    header = scan(spooled.view(), settings.limits, settings.default_encoding, archive.dictionary)
-    named = identifiers_of(header.data_set)
-    identifiers = (named.at(Level.PATIENT), named.at(Level.STUDY), named.at(Level.SERIES), named.at(Level.INSTANCE))
-    sop_class_uid = _text(header.data_set, _SOP_CLASS_UID)
-    crash_point("ingest.scanned")
+    if spooled.size <= _LONG_BYTES:
+        with _preparing:
+            prepared = _prepare(archive, spooled, origin)
+    else:
+        prepared = _prepare(archive, spooled, origin)
+    if isinstance(prepared, Ingested):
+        return prepared
+    header, stored = prepared.header, prepared.answer
 
-    def answer(status: IngestStatus, refusal: int = 0) -> Ingested:
-        return Ingested(status, *identifiers, sop_class_uid, named.sop_instance_uid, refusal)
-
-    for is_refused in archive.filters:
-        refusal = is_refused(header, origin)
-        if refusal is not None:
-            return answer(IngestStatus.FILTERED_OUT, refusal)
-    if settings.overwrite is not Overwrite.ALWAYS:
-        with archive.database.read() as tx:
-            present = storing.find_instance(tx, identifiers[Level.INSTANCE])
-        if present is not None and (
-            settings.overwrite is Overwrite.NEVER or _is_same(archive, spooled, present[1], present[2], present[3])
-        ):
-            return answer(IngestStatus.ALREADY_STORED)
-
-    digest = DIGESTS.begin(spooled.view()) if settings.store_md5 else str
-    size = spooled.size
-    try:
-        blob = archive.blobs.stage(spooled)
-    finally:
-        md5 = digest()
+    files = _stage(archive, spooled, header)
     crash_point("ingest.staged")
     new = storing.NewInstance(
-        identifiers=identifiers,
+        identifiers=(stored.patient_id, stored.study_id, stored.series_id, stored.instance_id),
         main_tags=_MainTagsOf(archive, header.data_set),
-        sop_class_uid=sop_class_uid,
+        sop_class_uid=stored.sop_class_uid,
         transfer_syntax_uid=header.transfer_syntax_uid,
         index_in_series=_index_in_series(header.data_set),
         expected_number_of_instances=_expected_number_of_instances(header.data_set),
         remote_aet=origin.remote_aet if isinstance(origin, DicomOrigin) else "",
         metadata=_metadata(header, origin),
-        header=encode_header(header),
-        file=storing.NewAttachment(attachments.DICOM, blob, size, md5, size, md5),
+        header=prepared.packed,
+        file=files[0],
+        more_files=files[1:],
     )
-    replaced = _commit(archive, new, blob)
+    replaced = _commit(archive, new)
     crash_point("ingest.committed")
     if replaced is None:
-        archive.blobs.discard(blob)
-        return answer(IngestStatus.ALREADY_STORED)
-    archive.blobs.publish(blob)
+        discard(archive, files)
+        return replace(stored, status=IngestStatus.ALREADY_STORED)
+    publish(archive, files)
     crash_point("ingest.published")
     if replaced:
         reclaim(archive, replaced)
         crash_point("ingest.reclaimed")
-    return answer(IngestStatus.SUCCESS)
+    return stored
 
 
-def _commit(archive: Archive, new: storing.NewInstance, blob: BlobId) -> list[str] | None:
-    """Write the rows. Answers the blobs that were replaced, None if another caller stored the instance meanwhile."""
-    overwrites = archive.settings.overwrite is not Overwrite.NEVER
+def _prepare(archive: Archive, spooled: Spooled, origin: Origin) -> _Prepared | Ingested:
+    """Everything that needs no disk; the answer if the instance need not be stored."""
+    settings = archive.settings
+    header = scan(spooled.view(), settings.limits, archive.default_encoding, archive.dictionary)
+    named = identifiers_of(header.data_set)
+    answer = Ingested(
+        IngestStatus.SUCCESS,
+        named.at(Level.PATIENT),
+        named.at(Level.STUDY),
+        named.at(Level.SERIES),
+        named.at(Level.INSTANCE),
+        _text(header.data_set, _SOP_CLASS_UID),
+        named.sop_instance_uid,
+    )
+    crash_point("ingest.scanned")
+    for is_refused in archive.filters:
+        refusal = is_refused(header, origin)
+        if refusal is not None:
+            return replace(answer, status=IngestStatus.FILTERED_OUT, refusal=refusal)
+    if settings.overwrite is not Overwrite.ALWAYS:
+        with archive.database.read() as tx:
+            present = storing.find_instance(tx, answer.instance_id)
+        if present is not None and (
+            settings.overwrite is Overwrite.NEVER
+            or _is_same(archive, spooled, answer.instance_id, present[2], present[3])
+        ):
+            return replace(answer, status=IngestStatus.ALREADY_STORED)
+    return _Prepared(answer, header, encode_header(header))
+
+
+def _stage(archive: Archive, spooled: Spooled, header: Header) -> list[storing.NewAttachment]:
+    """Bring the bytes into the storage: the file first, and if files are compressed, what comes before its pixels.
+
+    Out of a compressed file no part can be read alone, so its attributes lie beside it.
+    """
+    files = [stage(archive, spooled, attachments.DICOM)]
+    offset = header.pixel_data_offset
+    if archive.settings.compression and offset is not None and offset <= spooled.size:
+        try:
+            beginning = Spooled.of(bytes(spooled.view()[:offset]))
+            files.append(stage(archive, beginning, attachments.DICOM_UNTIL_PIXEL_DATA))
+        except BaseException:
+            discard(archive, files)
+            raise
+    return files
+
+
+def _commit(archive: Archive, new: storing.NewInstance) -> list[str] | None:
+    """Write the rows. Answers the blobs that went, None if another caller stored the instance meanwhile."""
+    settings = archive.settings
+    overwrites = settings.overwrite is not Overwrite.NEVER
+    files = (new.file, *new.more_files)
+    blob = new.file.uuid
 
     def work(tx: Transaction) -> list[str] | None:
         replaced: list[str] = []
@@ -140,9 +191,10 @@ def _commit(archive: Archive, new: storing.NewInstance, blob: BlobId) -> list[st
         if present is not None:
             if not overwrites:
                 return None
-            if archive.settings.overwrite is Overwrite.IF_CHANGED and _is_same_file(new.file, present[2], present[3]):
+            if settings.overwrite is Overwrite.IF_CHANGED and _is_same_file(new.file, present[2], present[3]):
                 return None
             replaced = removing.remove(tx, Level.INSTANCE, present[0], clock.now()).blobs
+        replaced += make_room_for_instance(tx, settings, new)
         storing.insert_instance(tx, new, clock.now())
         crash_point("ingest.in_transaction")
         return replaced
@@ -154,7 +206,7 @@ def _commit(archive: Archive, new: storing.NewInstance, blob: BlobId) -> list[st
         logger.error("blob %s waits for the next start: its commit may or may not have happened", blob)
         raise
     except BaseException:
-        archive.blobs.discard(blob)
+        discard(archive, files)
         raise
 
 
@@ -162,7 +214,7 @@ def _is_same_file(new: storing.NewAttachment, size: int, md5: str) -> bool:
     return bool(md5) and new.size == size and new.md5 == md5
 
 
-def _is_same(archive: Archive, spooled: Spooled, uuid: str, size: int, md5: str) -> bool:
+def _is_same(archive: Archive, spooled: Spooled, instance_id: OrthancId, size: int, md5: str) -> bool:
     """Whether the bytes are those that are stored."""
     if spooled.size != size:
         return False
@@ -170,7 +222,7 @@ def _is_same(archive: Archive, spooled: Spooled, uuid: str, size: int, md5: str)
     if md5:
         return md5_of(view) == md5
     at = 0
-    for chunk in archive.blobs.chunks(BlobId(uuid)):
+    for chunk in attachment(archive, Level.INSTANCE, instance_id).chunks():
         if view[at : at + len(chunk)] != chunk:
             return False
         at += len(chunk)

@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from amonsul.archive.context import ArchiveSettings
+from amonsul.database.attachments import DICOM, DICOM_AS_JSON, DICOM_UNTIL_PIXEL_DATA
 from amonsul.database.metadata import CORE_NAMES
 
-CORE_ATTACHMENTS: Final[Mapping[str, int]] = {"dicom": 1, "dicom-as-json": 2, "dicom-until-pixel-data": 3}
+CORE_ATTACHMENTS: Final[Mapping[str, int]] = {
+    "dicom": DICOM,
+    "dicom-as-json": DICOM_AS_JSON,
+    "dicom-until-pixel-data": DICOM_UNTIL_PIXEL_DATA,
+}
 """Attachments that the server keeps."""
 
 _CORE_NUMBERS: Final = {name: number for number, name in CORE_NAMES.items()}

@@ -8,11 +8,11 @@ bytes and never an error in between.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from amonsul.archive.compression import PREFIX, inflate, part
 from amonsul.archive.context import Archive
 from amonsul.archive.names import attachment_name, attachment_number, metadata_names
 from amonsul.blobs.store import BlobId
@@ -23,12 +23,10 @@ from amonsul.database import metadata as metadata_rows
 from amonsul.database.attachments import DICOM, UNCOMPRESSED, Attachment
 from amonsul.dicom.header import Header, decode_header
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.errors import InexistentFile, InexistentItem, UnknownResource
+from amonsul.errors import BadFileFormat, InexistentFile, InexistentItem, UnknownResource
 
 T = TypeVar("T")
 
-_SIZE_PREFIX = 8
-_CHUNK = 256 << 10
 _ATTEMPTS = 8
 
 
@@ -92,8 +90,8 @@ class StoredAttachment:
             UnknownResource: it was deleted meanwhile.
         """
         if self.compression == UNCOMPRESSED:
-            return self._open(lambda blob: self._archive.blobs.read(blob, start, end))
-        return self._inflated()[start:end]
+            return self._open(lambda blob: self._archive.blobs.read(blob, start, end), lambda: self.read(start, end))
+        return b"".join(self.chunks(start, end))
 
     def chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The same in pieces of bounded size; the blob is opened before this returns.
@@ -102,30 +100,38 @@ class StoredAttachment:
             InexistentFile: the storage lost it.
             UnknownResource: it was deleted meanwhile.
         """
+        blobs = self._archive.blobs
         if self.compression == UNCOMPRESSED:
-            return self._open(lambda blob: self._archive.blobs.chunks(blob, start, end))
-        data = self._inflated()[start:end]
-        return (data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK))
+            return self._open(lambda blob: blobs.chunks(blob, start, end), lambda: self.chunks(start, end))
+        packed = self._open(lambda blob: blobs.chunks(blob, PREFIX.size), lambda: None)
+        if packed is None:
+            return self.chunks(start, end)
+        content = inflate(packed, self.size)
+        return content if start == 0 and end is None else part(content, start, end)
 
     def read_compressed(self) -> bytes:
         """The bytes as they lie in the storage."""
-        return self._open(self._archive.blobs.read)
+        return self._open(self._archive.blobs.read, self.read_compressed)
+
+    def chunks_compressed(self) -> Iterator[bytes]:
+        """The same in pieces of bounded size; the blob is opened before this returns."""
+        return self._open(self._archive.blobs.chunks, self.chunks_compressed)
 
     def path(self) -> Path | None:
         """The file with the uncompressed bytes, where there is one; open it at once, it may go away."""
-        return self._open(self._archive.blobs.path) if self.compression == UNCOMPRESSED else None
+        return self._open(self._archive.blobs.path, self.path) if self.compression == UNCOMPRESSED else None
 
     def verify(self) -> bool | None:
         """Whether the bytes match the MD5; None if none was computed."""
         if not self.md5:
             return None
         digest = hashlib.md5(usedforsecurity=False)
-        for chunk in self.chunks():
-            digest.update(chunk)
+        try:
+            for chunk in self.chunks():
+                digest.update(chunk)
+        except BadFileFormat:
+            return False
         return digest.hexdigest() == self.md5
-
-    def _inflated(self) -> bytes:
-        return zlib.decompress(self.read_compressed()[_SIZE_PREFIX:])
 
     def _take(self, row: Attachment) -> None:
         self.uuid = BlobId(row.uuid)
@@ -136,8 +142,11 @@ class StoredAttachment:
         self.compression = row.compression
         self.revision = row.revision
 
-    def _open(self, reach: Callable[[BlobId], T]) -> T:
-        """Reach the blob; if it is gone, ask the index whether another took its place."""
+    def _open(self, reach: Callable[[BlobId], T], anew: Callable[[], T]) -> T:
+        """Reach the blob; if it is gone, ask the index whether another took its place.
+
+        Should that one lie in another form, all begins `anew`.
+        """
         for _ in range(_ATTEMPTS):
             try:
                 return reach(self.uuid)
@@ -148,7 +157,10 @@ class StoredAttachment:
                     raise UnknownResource from None
                 if row.uuid == self.uuid:
                     raise
+                before = self.compression
                 self._take(row)
+                if self.compression != before:
+                    return anew()
         return reach(self.uuid)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
+import re
 import ssl
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from amonsul.archive.context import ArchiveSettings, Overwrite, StorageAccess
+from amonsul.archive.context import ArchiveSettings, Overwrite, StorageAccess, StorageMode
 from amonsul.archive.modalities import Modality, parse_modalities
 from amonsul.config.reader import Configuration
 from amonsul.database.settings import DatabaseSettings, PostgresSettings, SqliteSettings
@@ -42,6 +43,7 @@ T = TypeVar("T")
 _MEGABYTE: Final = 1 << 20
 _INDEX_FILE: Final = "index.db"
 _TLS_1_3: Final = 5
+_MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(; ?[A-Za-z0-9=_.+-]{1,127})*")
 _DICOM_TLS_CIPHERS: Final = "ECDHE+AESGCM:DHE+AESGCM"  # those that RFC 9325 §4.2 recommends
 
 
@@ -133,6 +135,11 @@ def archive_settings(configuration: Configuration) -> ArchiveSettings:
         ),
         storage_access_on_find=StorageAccess(configuration.text("StorageAccessOnFind")),
         check_revisions=configuration.flag("CheckRevisions"),
+        compression=configuration.flag("StorageCompression"),
+        maximum_storage_size=configuration.number("MaximumStorageSize") * _MEGABYTE,
+        maximum_patient_count=configuration.number("MaximumPatientCount"),
+        maximum_storage_mode=StorageMode(configuration.text("MaximumStorageMode")),
+        media_types=_media_types(configuration),
         user_metadata=_numbers(configuration, "UserMetadata"),
         user_content_types=_numbers(configuration, "UserContentType"),
     )
@@ -148,6 +155,24 @@ def _numbers(configuration: Configuration, option: str) -> Mapping[str, int]:
             raise configuration.refuse(option, f"{number} is the number of another name, too", f"{option}.{name}")
         numbers[name] = number
     return numbers
+
+
+def _media_types(configuration: Configuration) -> Mapping[int, str]:
+    """MIME types of attachments by number."""
+    media_types: dict[int, str] = {}
+    for name, value in configuration.table("UserContentType").items():
+        if isinstance(value, list):
+            number, media_type = value
+            assert isinstance(number, int)
+            if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
+                raise configuration.refuse("UserContentType", "not a MIME type", f"UserContentType.{name}[1]")
+            media_types[number] = media_type
+    return media_types
+
+
+def stable_age_s(configuration: Configuration) -> float:
+    """After how long without a new instance a resource is stable."""
+    return configuration.number("StableAge")
 
 
 def modalities(configuration: Configuration) -> Mapping[str, Modality]:

@@ -137,22 +137,20 @@ GENERAL: Final = Area(
             "Folder of the SQLite index; the storage folder unless given. It should be on a disk of this machine.",
             example="AmonsulIndex",
         ),
-        Option("StorageCompression", FLAG, False, "Compress the stored files with zlib.", served=False),
+        Option("StorageCompression", FLAG, False, "Compress the stored files with zlib."),
         Option(
             "MaximumStorageSize",
             _MEGABYTES,
             0,
             "Megabytes that the stored files may take; 0 for no limit. What happens then is told by MaximumStorageMode.",
-            served=False,
         ),
-        Option("MaximumPatientCount", NUMBER, 0, "Patients that may be stored; 0 for no limit.", served=False),
+        Option("MaximumPatientCount", NUMBER, 0, "Patients that may be stored; 0 for no limit."),
         Option(
             "MaximumStorageMode",
             one_of(("Recycle", "Reject")),
             "Recycle",
-            "At a limit of the storage, remove the patients that came first and are not protected (Recycle), or refuse "
-            "what comes in (Reject).",
-            served=False,
+            "At a limit of the storage, remove the patients who have been longest without a new instance and are not "
+            "protected (Recycle), or refuse what comes in (Reject).",
         ),
         Option("MaximumStorageCacheSize", _MEGABYTES, 128, "Megabytes of stored files kept in memory.", served=False),
         Option(
@@ -551,7 +549,6 @@ STORE: Final = Area(
             _SECONDS,
             60,
             "Seconds without a new instance after which a resource counts as stable.",
-            served=False,
         ),
         Option(
             "ExtraMainDicomTags",

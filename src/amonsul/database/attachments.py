@@ -10,8 +10,8 @@ from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES, descent
 from amonsul.database.storing import NewAttachment, insert_attachment
 from amonsul.dicom.levels import Level, OrthancId
 
-DICOM = 1
-"""Content type of the DICOM file of an instance."""
+DICOM, DICOM_AS_JSON, DICOM_UNTIL_PIXEL_DATA = 1, 2, 3
+"""Content types of what the server keeps of an instance: its file, a summary, and what comes before its pixels."""
 
 UNCOMPRESSED, ZLIB_WITH_SIZE = 1, 2
 """Values of `compression`."""

@@ -19,3 +19,22 @@ def put(tx: Transaction, name: str, value: str) -> None:
         name=name,
         value=value,
     )
+
+
+def beginning_with(tx: Transaction, prefix: str) -> dict[str, str]:
+    """All values whose name begins so; `prefix` ends in a full stop."""
+    rows = tx.all(
+        "SELECT name, value FROM properties WHERE name >= :prefix AND name < :beyond",
+        prefix=prefix,
+        beyond=prefix.removesuffix(".") + "/",
+    )
+    return dict(rows)
+
+
+def discard_beginning_with(tx: Transaction, prefix: str) -> None:
+    """Forget them."""
+    tx.run(
+        "DELETE FROM properties WHERE name >= :prefix AND name < :beyond",
+        prefix=prefix,
+        beyond=prefix.removesuffix(".") + "/",
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from amonsul.database.encoding import decode_list, encode_list
 from amonsul.database.engine import SqlValue, Transaction
-from amonsul.database.resources import PARENT_COLUMNS, TABLES, descendant_rows
+from amonsul.database.resources import TABLES, descendant_rows, lineage
 from amonsul.dicom.levels import Level, OrthancId
 
 
@@ -49,7 +49,7 @@ class _Loss:
 
 
 _SHRINK = (
-    "last_update = :now, is_stable = 0, number_of_instances = number_of_instances - :instances, "
+    "last_update = :now, number_of_instances = number_of_instances - :instances, "
     "disk_size = disk_size - :disk, uncompressed_size = uncompressed_size - :size, "
     "dicom_disk_size = dicom_disk_size - :dicom_disk, dicom_uncompressed_size = dicom_uncompressed_size - :dicom_size"
 )
@@ -62,15 +62,15 @@ _COUNTS = (
 
 def remove(tx: Transaction, level: Level, row: int, now: str) -> Removed:
     """Remove the resource in a row."""
-    lineage = _lineage(tx, level, row)
+    ancestry = lineage(tx, level, row)
     # The topmost ancestor whose only descendant this is goes, with everything below it.
     top = level
-    while top > Level.PATIENT and _child_count(tx, Level(top - 1), lineage[top - 1]) == 1:
+    while top > Level.PATIENT and _child_count(tx, Level(top - 1), ancestry[top - 1]) == 1:
         top = Level(top - 1)
-    loss, patients = _loss(tx, top, lineage[top])
-    rows: dict[Level, list[int]] = {top: [lineage[top]]}
+    loss, patients = _loss(tx, top, ancestry[top])
+    rows: dict[Level, list[int]] = {top: [ancestry[top]]}
     for lower in list(Level)[top + 1 :]:
-        rows[lower] = descendant_rows(tx, top, lineage[top], lower)
+        rows[lower] = descendant_rows(tx, top, ancestry[top], lower)
     blobs = _bury(tx, rows)
     for lower, gone in rows.items():
         tx.run(
@@ -90,21 +90,11 @@ def remove(tx: Transaction, level: Level, row: int, now: str) -> Removed:
     )
     if top is Level.PATIENT:
         return Removed(None, blobs)
-    _shrink(tx, top, lineage, loss, now)
+    _shrink(tx, top, ancestry, loss, now)
     remaining = Level(top - 1)
-    row_of_remaining = tx.one(f"SELECT orthanc_id FROM {TABLES[remaining]} WHERE id = :row", row=lineage[remaining])
+    row_of_remaining = tx.one(f"SELECT orthanc_id FROM {TABLES[remaining]} WHERE id = :row", row=ancestry[remaining])
     assert row_of_remaining is not None
     return Removed((remaining, row_of_remaining[0]), blobs)
-
-
-def _lineage(tx: Transaction, level: Level, row: int) -> list[int]:
-    """Rows of the ancestors and of the resource itself, by level."""
-    lineage = [row]
-    for step in range(level, Level.PATIENT, -1):
-        parent = tx.one(f"SELECT {PARENT_COLUMNS[step]} FROM {TABLES[step]} WHERE id = :row", row=lineage[0])
-        assert parent is not None
-        lineage.insert(0, parent[0])
-    return lineage
 
 
 def _child_count(tx: Transaction, level: Level, row: int) -> int:
@@ -153,24 +143,24 @@ def _bury(tx: Transaction, rows: dict[Level, list[int]]) -> list[str]:
     return blobs
 
 
-def _shrink(tx: Transaction, top: Level, lineage: list[int], loss: _Loss, now: str) -> None:
+def _shrink(tx: Transaction, top: Level, ancestry: list[int], loss: _Loss, now: str) -> None:
     """Subtract from the remaining ancestors of what was removed at level `top`."""
     if top > Level.SERIES:
-        tx.run(f"UPDATE series SET {_SHRINK} WHERE id = :row", row=lineage[Level.SERIES], now=now, **loss.params())
-        _recollect_sop_classes(tx, lineage[Level.SERIES])
+        tx.run(f"UPDATE series SET {_SHRINK} WHERE id = :row", row=ancestry[Level.SERIES], now=now, **loss.params())
+        _recollect_sop_classes(tx, ancestry[Level.SERIES])
     if top > Level.STUDY:
         tx.run(
             f"UPDATE studies SET {_SHRINK}, number_of_series = number_of_series - :series WHERE id = :row",
-            row=lineage[Level.STUDY],
+            row=ancestry[Level.STUDY],
             now=now,
             series=loss.series,
             **loss.params(),
         )
-        _recollect_study(tx, lineage[Level.STUDY])
+        _recollect_study(tx, ancestry[Level.STUDY])
     tx.run(
         f"UPDATE patients SET {_SHRINK}, number_of_series = number_of_series - :series, "
         "number_of_studies = number_of_studies - :studies WHERE id = :row",
-        row=lineage[Level.PATIENT],
+        row=ancestry[Level.PATIENT],
         now=now,
         series=loss.series,
         studies=loss.studies,

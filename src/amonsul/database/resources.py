@@ -73,6 +73,7 @@ class Resource:
         dicom_disk_size, dicom_uncompressed_size: of the DICOM files alone.
         modalities, sop_classes: those of a study, sorted; `sop_classes` also of a series.
         row, signature_row: numbers of rows, for more questions to the index.
+        modified_from, anonymized_from: the resource that it was made from, if it was.
     """
 
     level: Level
@@ -110,6 +111,8 @@ class Resource:
     sop_classes: Sequence[str] = ()
     row: int = 0
     signature_row: int = 0
+    modified_from: str | None = None
+    anonymized_from: str | None = None
 
 
 _SIZES = "{0}.disk_size, {0}.uncompressed_size, {0}.dicom_disk_size, {0}.dicom_uncompressed_size"
@@ -147,9 +150,19 @@ _FROM_WITH_ANCESTRY = (
     _FROM[2] + _JOIN_P,
     _FROM[3] + _JOIN_ST + _JOIN_P,
 )
-_SELECT = tuple(f"SELECT {_COLUMNS[level]} FROM {_FROM[level]} " for level in Level)
+_ORIGINS = tuple(
+    "".join(
+        f", (SELECT m.value FROM metadata m WHERE m.level = {level} AND m.resource_row = {ALIASES[level]}.id "
+        f"AND m.number = {number})"
+        for number in (5, 6)
+    )
+    for level in Level
+)
+"""ModifiedFrom and AnonymizedFrom; always the last two columns."""
+_SELECT = tuple(f"SELECT {_COLUMNS[level]}{_ORIGINS[level]} FROM {_FROM[level]} " for level in Level)
 _SELECT_WITH_ANCESTRY = tuple(
-    f"SELECT {_COLUMNS[level]}{_ANCESTRY[level]} FROM {_FROM_WITH_ANCESTRY[level]} " for level in Level
+    f"SELECT {_COLUMNS[level]}{_ANCESTRY[level]}{_ORIGINS[level]} FROM {_FROM_WITH_ANCESTRY[level]} "
+    for level in Level
 )
 _ONE = tuple(f"WHERE {ALIASES[level]}.orthanc_id = :orthanc_id" for level in Level)
 _CHILDREN = tuple(
@@ -291,6 +304,16 @@ def ancestor_id(tx: Transaction, level: Level, orthanc_id: OrthancId, wanted: Le
         orthanc_id=orthanc_id,
     )
     return row[0] if row else None
+
+
+def lineage(tx: Transaction, level: Level, row: int) -> list[int]:
+    """Rows of the ancestors and of the resource itself, by level."""
+    rows = [row]
+    for step in range(level, Level.PATIENT, -1):
+        parent = tx.one(f"SELECT {PARENT_COLUMNS[step]} FROM {TABLES[step]} WHERE id = :row", row=rows[0])
+        assert parent is not None
+        rows.insert(0, parent[0])
+    return rows
 
 
 def lookup(tx: Transaction, patient_id: str, uid: str) -> list[tuple[Level, OrthancId]]:
@@ -452,6 +475,10 @@ def _status(tx: Transaction, rows: Sequence[Row]) -> Mapping[int, str]:
     return found
 
 
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else bytes(value).decode("utf-8", "replace")
+
+
 def _patient(row: Row, extras: _Extras) -> Resource:
     return Resource(
         level=Level.PATIENT,
@@ -473,6 +500,8 @@ def _patient(row: Row, extras: _Extras) -> Resource:
         dicom_uncompressed_size=row[13],
         row=row[0],
         signature_row=row[3],
+        modified_from=_text(row[-2]),
+        anonymized_from=_text(row[-1]),
     )
 
 
@@ -500,6 +529,8 @@ def _study(row: Row, extras: _Extras) -> Resource:
         sop_classes=decode_list(row[13]),
         row=row[0],
         signature_row=row[3],
+        modified_from=_text(row[-2]),
+        anonymized_from=_text(row[-1]),
     )
 
 
@@ -529,6 +560,8 @@ def _series(row: Row, extras: _Extras) -> Resource:
         sop_classes=decode_list(row[11]),
         row=row[0],
         signature_row=row[3],
+        modified_from=_text(row[-2]),
+        anonymized_from=_text(row[-1]),
     )
 
 
@@ -554,6 +587,8 @@ def _instance(row: Row, extras: _Extras) -> Resource:
         sop_class_uid=row[7],
         row=row[0],
         signature_row=row[3],
+        modified_from=_text(row[-2]),
+        anonymized_from=_text(row[-1]),
     )
 
 

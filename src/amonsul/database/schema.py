@@ -8,6 +8,9 @@ fold to themselves). Sizes and numbers of what is below are kept on the row by e
 `statistics` has one row; its counters number the changes and the exports, so that they are committed in order.
 Times are `YYYYMMDDTHHMMSS`, UTC.
 
+`last_store` is the number of the change that the last store into a resource ended with; `is_stable` tells that there
+was none for a while, see `database.stability`.
+
 A job is a row of `jobs`; its arguments are apart, so that a checkpoint does not write them again. `job_workers` has a
 row for each process that runs jobs, `job_outputs` names the blobs that jobs made; see `jobs.engine`.
 
@@ -46,7 +49,7 @@ CREATE TABLE patients (
     signature_row {integer} NOT NULL,
     last_update {text} NOT NULL,
     is_stable {integer} NOT NULL DEFAULT 0,
-    stable_at {integer},
+    last_store {integer} NOT NULL DEFAULT 0,
     is_protected {integer} NOT NULL DEFAULT 0,
     recycling_order {integer} NOT NULL,
     number_of_studies {integer} NOT NULL DEFAULT 0,
@@ -63,8 +66,9 @@ CREATE TABLE patients (
 );
 CREATE INDEX patients_by_patient_id ON patients (patient_id);
 CREATE INDEX patients_by_patient_name ON patients (patient_name);
-CREATE INDEX patients_by_patient_birth_date ON patients (patient_birth_date);
+CREATE INDEX patients_by_patient_birth_date ON patients (patient_birth_date{nulls_first});
 CREATE INDEX patients_by_recycling_order ON patients (is_protected, recycling_order);
+CREATE INDEX patients_not_stable ON patients (id) WHERE is_stable = 0;
 
 CREATE TABLE studies (
     id {row_id},
@@ -74,7 +78,7 @@ CREATE TABLE studies (
     signature_row {integer} NOT NULL,
     last_update {text} NOT NULL,
     is_stable {integer} NOT NULL DEFAULT 0,
-    stable_at {integer},
+    last_store {integer} NOT NULL DEFAULT 0,
     number_of_series {integer} NOT NULL DEFAULT 0,
     number_of_instances {integer} NOT NULL DEFAULT 0,
     disk_size {integer} NOT NULL DEFAULT 0,
@@ -94,11 +98,12 @@ CREATE TABLE studies (
 );
 CREATE INDEX studies_by_patient ON studies (patient_row, id, orthanc_id);
 CREATE INDEX studies_by_study_instance_uid ON studies (study_instance_uid);
-CREATE INDEX studies_by_study_date ON studies (study_date);
+CREATE INDEX studies_by_study_date ON studies (study_date{nulls_first});
 CREATE INDEX studies_by_study_id ON studies (study_id);
 CREATE INDEX studies_by_accession_number ON studies (accession_number);
 CREATE INDEX studies_by_study_description ON studies (study_description);
 CREATE INDEX studies_by_referring_physician_name ON studies (referring_physician_name);
+CREATE INDEX studies_not_stable ON studies (id) WHERE is_stable = 0;
 
 CREATE TABLE series (
     id {row_id},
@@ -108,7 +113,7 @@ CREATE TABLE series (
     signature_row {integer} NOT NULL,
     last_update {text} NOT NULL,
     is_stable {integer} NOT NULL DEFAULT 0,
-    stable_at {integer},
+    last_store {integer} NOT NULL DEFAULT 0,
     remote_aet {text} NOT NULL,
     expected_number_of_instances {integer},
     number_of_instances {integer} NOT NULL DEFAULT 0,
@@ -133,8 +138,9 @@ CREATE TABLE series (
 CREATE INDEX series_by_study ON series (study_row, id, orthanc_id);
 CREATE INDEX series_by_series_instance_uid ON series (series_instance_uid);
 CREATE INDEX series_by_modality ON series (modality);
-CREATE INDEX series_by_series_date ON series (series_date);
+CREATE INDEX series_by_series_date ON series (series_date{nulls_first});
 CREATE INDEX series_by_series_description ON series (series_description);
+CREATE INDEX series_not_stable ON series (id) WHERE is_stable = 0;
 
 CREATE TABLE instances (
     id {row_id},
@@ -323,6 +329,7 @@ def statements(dialect: Dialect) -> list[str]:
         blob=dialect.blob,
         text=dialect.text,
         clustered=" WITHOUT ROWID" if sqlite else "",
+        nulls_first="" if sqlite else " NULLS FIRST",  # as SQLite has it
     )
     made = [statement.strip() for statement in tables.split(";\n")]
     if sqlite:

@@ -25,7 +25,7 @@ from amonsul.database.metadata import CORE_NAMES
 from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.dicom.matching import ListOf, Range, SingleValue, Universal, WildCard, normalize
+from amonsul.dicom.matching import ListOf, Phonetic, Range, SingleValue, Universal, WildCard, normalize
 from amonsul.dicom.query import (
     Cast,
     Constraint,
@@ -154,7 +154,8 @@ def _attribute(
     column = COLUMNS.get(tag)
     if column is not None and column.level <= search.query.level:
         search.require(_on_column(search, column, constraint, dialect))
-        if constraint.case_sensitive and not column.is_exact and not isinstance(match, Range):
+        folded_only = constraint.case_sensitive and not column.is_exact and not isinstance(match, Range)
+        if folded_only or isinstance(match, Phonetic):
             search.residual.append(constraint)
         return
     if tag in _LISTS:
@@ -195,6 +196,8 @@ def _on_column(search: Search, column: Column, constraint: Constraint, dialect: 
             sql = " AND ".join(bounds) or f"{expression} IS NOT NULL"
         case WildCard(pattern):
             sql, params, rank, start = _wild_card(search, column, pattern, rank, dialect)
+        case Phonetic(codes):
+            sql, params = _beginning_like(search, expression, codes)
         case Universal():
             raise AssertionError("decided before")
         case _:
@@ -226,6 +229,16 @@ def _wild_card(
         start = f"SELECT rowid FROM {table}_text WHERE {dialect.wild_card(column.name, name)}"
         return sql, params, rank, start
     return sql, params, None, None
+
+
+def _beginning_like(search: Search, expression: str, codes: tuple[str, ...]) -> tuple[str, dict[str, SqlValue]]:
+    """Names that begin with the letter of a code, or with one that a code folds; the rest is left to `residual`."""
+    initial = codes[0][:1] if codes else ""
+    if not initial.isascii() or not initial:
+        return f"{expression} IS NOT NULL", {}
+    low, high, accented = search.name(), search.name(), search.name()
+    sql = f"({expression} >= :{low} AND {expression} < :{high}) OR {expression} >= :{accented}"
+    return sql, {low: initial, high: _next_character(initial), accented: "\x80"}
 
 
 def _next_character(character: str) -> str:

@@ -44,6 +44,8 @@ class NewInstance:
         main_tags: gives the main tags of a level; asked only for what is new.
         metadata: core entries by number, as JSON.
         expected_number_of_instances: of the series, if the headers tell; used when the series is new.
+        file: the DICOM file.
+        more_files: other attachments that come with it.
     """
 
     identifiers: tuple[OrthancId, OrthancId, OrthancId, OrthancId]
@@ -56,10 +58,12 @@ class NewInstance:
     metadata: str
     header: bytes
     file: NewAttachment
+    more_files: Sequence[NewAttachment] = ()
 
 
 _FIND_SERIES = (
-    "SELECT se.id, st.id, p.id, se.sop_classes FROM series se JOIN studies st ON st.id = se.study_row "
+    "SELECT se.id, st.id, p.id, se.sop_classes, se.expected_number_of_instances FROM series se "
+    "JOIN studies st ON st.id = se.study_row "
     "JOIN patients p ON p.id = st.patient_row WHERE se.orthanc_id = :orthanc_id"
 )
 _FIND_STUDY = (
@@ -72,15 +76,15 @@ _INSERT_INSTANCE = (
     ":instance_number) RETURNING id"
 )
 _ADD = (
-    "last_update = :now, is_stable = 0, number_of_instances = number_of_instances + 1, disk_size = disk_size + :disk, "
-    "uncompressed_size = uncompressed_size + :size, dicom_disk_size = dicom_disk_size + :disk, "
-    "dicom_uncompressed_size = dicom_uncompressed_size + :size"
+    "last_update = :now, is_stable = 0, last_store = :change, number_of_instances = number_of_instances + 1, "
+    "disk_size = disk_size + :disk, uncompressed_size = uncompressed_size + :size, "
+    "dicom_disk_size = dicom_disk_size + :dicom_disk, dicom_uncompressed_size = dicom_uncompressed_size + :dicom_size"
 )
 _GROW_SERIES = f"UPDATE series SET {_ADD} WHERE id = :row"
 _GROW_STUDY = f"UPDATE studies SET {_ADD}, number_of_series = number_of_series + :series WHERE id = :row"
 _GROW_PATIENT = (
     f"UPDATE patients SET {_ADD}, number_of_series = number_of_series + :series, "
-    "number_of_studies = number_of_studies + :studies, recycling_order = :recycling_order WHERE id = :row"
+    "number_of_studies = number_of_studies + :studies, recycling_order = :change WHERE id = :row"
 )
 _GROW_STATISTICS = (
     "UPDATE statistics SET patients = patients + :patients, studies = studies + :studies, series = series + :series, "
@@ -110,9 +114,9 @@ def insert_instance(tx: Transaction, new: NewInstance, now: str) -> Sequence[Lev
     appeared = [Level.INSTANCE]
     found = tx.one(_FIND_SERIES, orthanc_id=series_id)
     if found is not None:
-        series_row, study_row, patient_row, sop_classes = found
+        series_row, study_row, patient_row, sop_classes, expected = found
     else:
-        sop_classes = ""
+        sop_classes, expected = "", new.expected_number_of_instances
         appeared.append(Level.SERIES)
         found = tx.one(_FIND_STUDY, orthanc_id=study_id)
         if found is not None:
@@ -161,8 +165,17 @@ def insert_instance(tx: Transaction, new: NewInstance, now: str) -> Sequence[Lev
         header=new.header,
     )
     insert_attachment(tx, Level.INSTANCE, instance_row, new.file)
+    for file in new.more_files:
+        insert_attachment(tx, Level.INSTANCE, instance_row, file)
 
-    disk, size = new.file.compressed_size, new.file.size
+    disk = new.file.compressed_size + sum(file.compressed_size for file in new.more_files)
+    size = new.file.size + sum(file.size for file in new.more_files)
+    weight: dict[str, SqlValue] = {
+        "disk": disk,
+        "size": size,
+        "dicom_disk": new.file.compressed_size,
+        "dicom_size": new.file.size,
+    }
     series, studies, patients = (int(level in appeared) for level in (Level.SERIES, Level.STUDY, Level.PATIENT))
     counted = tx.one(
         _GROW_STATISTICS,
@@ -175,24 +188,38 @@ def insert_instance(tx: Transaction, new: NewInstance, now: str) -> Sequence[Lev
     )
     assert counted is not None
     last_change: int = counted[0]
-    tx.run(_GROW_SERIES, row=series_row, now=now, disk=disk, size=size)
-    tx.run(_GROW_STUDY, row=study_row, now=now, disk=disk, size=size, series=series)
+    tx.run(_GROW_SERIES, row=series_row, now=now, change=last_change, **weight)
+    tx.run(_GROW_STUDY, row=study_row, now=now, change=last_change, series=series, **weight)
     tx.run(
         _GROW_PATIENT,
         row=patient_row,
         now=now,
-        disk=disk,
-        size=size,
+        change=last_change,
         series=series,
         studies=studies,
-        recycling_order=last_change,
+        **weight,
     )
     rows = (patient_row, study_row, series_row, instance_row)
     sequence = last_change - len(appeared)
     for level in appeared:
         sequence += 1
         changes.insert(tx, sequence, changes.NEW_RESOURCE[level], level, rows[level], new.identifiers[level], now)
+    if expected is not None and is_complete(tx, series_row, expected):
+        changes.append(tx, "CompletedSeries", Level.SERIES, series_row, series_id, now)
     return appeared
+
+
+def is_complete(tx: Transaction, series_row: int, expected: int) -> bool:
+    """Whether a series has just the instances that its headers promise."""
+    row = tx.one("SELECT number_of_instances FROM series WHERE id = :row", row=series_row)
+    if row != (expected,):
+        return False
+    row = tx.one(
+        "SELECT COUNT(*), COUNT(index_in_series), COUNT(DISTINCT index_in_series), MIN(index_in_series), "
+        "MAX(index_in_series) FROM instances WHERE series_row = :row",
+        row=series_row,
+    )
+    return row == (expected, expected, expected, 1, expected)
 
 
 def insert_attachment(tx: Transaction, level: Level, row: int, new: NewAttachment, revision: int = 0) -> None:

@@ -610,6 +610,7 @@ def _metadata_and_attachments(level: Level) -> Iterator[Route]:
         ("compressed-size", attachments.get_compressed_size, "Size in the storage, in bytes,", _TEXT),
         ("md5", attachments.get_md5, "MD5", _TEXT),
         ("compressed-md5", attachments.get_compressed_md5, "MD5 of the bytes in the storage", _TEXT),
+        ("uuid", attachments.get_uuid, "Name of the blob", _TEXT),
         ("is-compressed", attachments.get_is_compressed, "`1` or `0`: compression in the storage", _TEXT),
         ("data", attachments.get_data, "The bytes", _BINARY),
         ("compressed-data", attachments.get_compressed_data, "The bytes as they lie in the storage,", _BINARY),
@@ -623,6 +624,15 @@ def _metadata_and_attachments(level: Level) -> Iterator[Route]:
             tag,
             parameters=(_IF_NONE_MATCH, *ranged),
             answers=answers,
+        )
+    for operation, compressed in (("compress", True), ("uncompress", False)):
+        yield Route(
+            "POST",
+            f"{attachment}/{operation}",
+            partial(attachments.set_compression, compressed, level),
+            f"{operation.capitalize()} an attachment of a {name} in the storage",
+            tag,
+            "What is read stays the same.",
         )
     yield Route(
         "POST",

@@ -9,7 +9,7 @@ CREATE TABLE patients (
     signature_row INTEGER NOT NULL,
     last_update TEXT NOT NULL,
     is_stable INTEGER NOT NULL DEFAULT 0,
-    stable_at INTEGER,
+    last_store INTEGER NOT NULL DEFAULT 0,
     is_protected INTEGER NOT NULL DEFAULT 0,
     recycling_order INTEGER NOT NULL,
     number_of_studies INTEGER NOT NULL DEFAULT 0,
@@ -28,6 +28,7 @@ CREATE INDEX patients_by_patient_id ON patients (patient_id);;
 CREATE INDEX patients_by_patient_name ON patients (patient_name);;
 CREATE INDEX patients_by_patient_birth_date ON patients (patient_birth_date);;
 CREATE INDEX patients_by_recycling_order ON patients (is_protected, recycling_order);;
+CREATE INDEX patients_not_stable ON patients (id) WHERE is_stable = 0;;
 CREATE TABLE studies (
     id INTEGER PRIMARY KEY,
     orthanc_id TEXT NOT NULL UNIQUE,
@@ -36,7 +37,7 @@ CREATE TABLE studies (
     signature_row INTEGER NOT NULL,
     last_update TEXT NOT NULL,
     is_stable INTEGER NOT NULL DEFAULT 0,
-    stable_at INTEGER,
+    last_store INTEGER NOT NULL DEFAULT 0,
     number_of_series INTEGER NOT NULL DEFAULT 0,
     number_of_instances INTEGER NOT NULL DEFAULT 0,
     disk_size INTEGER NOT NULL DEFAULT 0,
@@ -61,6 +62,7 @@ CREATE INDEX studies_by_study_id ON studies (study_id);;
 CREATE INDEX studies_by_accession_number ON studies (accession_number);;
 CREATE INDEX studies_by_study_description ON studies (study_description);;
 CREATE INDEX studies_by_referring_physician_name ON studies (referring_physician_name);;
+CREATE INDEX studies_not_stable ON studies (id) WHERE is_stable = 0;;
 CREATE TABLE series (
     id INTEGER PRIMARY KEY,
     orthanc_id TEXT NOT NULL UNIQUE,
@@ -69,7 +71,7 @@ CREATE TABLE series (
     signature_row INTEGER NOT NULL,
     last_update TEXT NOT NULL,
     is_stable INTEGER NOT NULL DEFAULT 0,
-    stable_at INTEGER,
+    last_store INTEGER NOT NULL DEFAULT 0,
     remote_aet TEXT NOT NULL,
     expected_number_of_instances INTEGER,
     number_of_instances INTEGER NOT NULL DEFAULT 0,
@@ -96,6 +98,7 @@ CREATE INDEX series_by_series_instance_uid ON series (series_instance_uid);;
 CREATE INDEX series_by_modality ON series (modality);;
 CREATE INDEX series_by_series_date ON series (series_date);;
 CREATE INDEX series_by_series_description ON series (series_description);;
+CREATE INDEX series_not_stable ON series (id) WHERE is_stable = 0;;
 CREATE TABLE instances (
     id INTEGER PRIMARY KEY,
     orthanc_id TEXT NOT NULL UNIQUE,

@@ -6,19 +6,37 @@ or the revision alone.
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from amonsul.archive import edit, names, read
+from amonsul.archive.compression import part
+from amonsul.archive.digest import md5_of
 from amonsul.archive.read import StoredAttachment
+from amonsul.archive.names import CORE_ATTACHMENTS
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.errors import InexistentItem, ParameterOutOfRange, UnknownResource
+from amonsul.errors import BadRange, InexistentItem, ParameterOutOfRange, UnknownResource
 from amonsul.web.auth import SANDBOX
+from amonsul.web.errors import refusal
 from amonsul.web.files import content_disposition, etag, ranged_response
+from amonsul.web.ranges import content_range, parse_range
 from amonsul.web.services import Services
-from amonsul.web.values import BINARY_TYPE, DICOM_TYPE, NOT_FOUND, TEXT_TYPE, Headers, Request, Response, empty, json
+from amonsul.web.values import (
+    BINARY_TYPE,
+    DICOM_TYPE,
+    NOT_FOUND,
+    TEXT_TYPE,
+    Headers,
+    Request,
+    Response,
+    Stream,
+    empty,
+    json,
+)
 
-DICOM = 1
+DICOM = CORE_ATTACHMENTS["dicom"]
+DICOM_AS_JSON = CORE_ATTACHMENTS["dicom-as-json"]
+DICOM_UNTIL_PIXEL_DATA = CORE_ATTACHMENTS["dicom-until-pixel-data"]
+
 _ETAG = re.compile(r'(?:W/)?"?(\d{1,18})(?:-([0-9a-fA-F]*))?"?')
 OPERATIONS = (
     "compress",
@@ -100,9 +118,21 @@ def get_data(level: Level, services: Services, request: Request) -> Response:
     stored = _stored(level, services, request)
     if (unchanged := _unchanged(request, stored)) is not None:
         return unchanged
-    headers = _etag(stored) if stored.content_type == DICOM else (*_etag(stored), *SANDBOX)
-    content_type = DICOM_TYPE if stored.content_type == DICOM else BINARY_TYPE
-    return ranged_response(stored, request, content_type, headers, content_disposition(stored.uuid))
+    content_type = _media_type(services, stored)
+    headers = _etag(stored) if content_type == DICOM_TYPE else (*_etag(stored), *SANDBOX)
+    try:
+        return ranged_response(stored, request, content_type, headers, content_disposition(stored.uuid))
+    except BadRange as error:
+        return refusal(error, request.method, request.uri, services.settings.describe_errors, _etag(stored))
+
+
+def _media_type(services: Services, stored: StoredAttachment) -> bytes:
+    if stored.content_type in (DICOM, DICOM_UNTIL_PIXEL_DATA):
+        return DICOM_TYPE
+    if stored.content_type == DICOM_AS_JSON:
+        return b"application/json"
+    given = services.archive.settings.media_types.get(stored.content_type)
+    return BINARY_TYPE if given is None else given.encode()
 
 
 def get_compressed_data(level: Level, services: Services, request: Request) -> Response:
@@ -110,18 +140,26 @@ def get_compressed_data(level: Level, services: Services, request: Request) -> R
     stored = _stored(level, services, request)
     if stored.compression == 1:
         return get_data(level, services, request)
-    return _unchanged(request, stored) or Response(200, BINARY_TYPE, stored.read_compressed(), _etag(stored))
+    if (unchanged := _unchanged(request, stored)) is not None:
+        return unchanged
+    chunks = stored.chunks_compressed()
+    headers = (*_etag(stored), *SANDBOX)
+    interval = parse_range(request.header(b"range"), stored.compressed_size)
+    if interval is None:
+        return Response(200, BINARY_TYPE, Stream(chunks, stored.compressed_size), headers)
+    start, end = interval
+    headers = (*headers, content_range(start, end, stored.compressed_size))
+    return Response(206, BINARY_TYPE, Stream(part(chunks, start, end), end - start), headers)
 
 
 def set_attachment(level: Level, services: Services, request: Request) -> Response:
     """PUT /{level}/{id}/attachments/{name}."""
     archive, orthanc_id, name = services.archive, OrthancId(request.params["id"]), request.params["name"]
-    md5 = hashlib.md5(request.body.view(), usedforsecurity=False).hexdigest()
     try:
         written = edit.set_attachment(archive, level, orthanc_id, name, request.body, _expected(services, request))
     except UnknownResource:
         raise InexistentItem from None
-    return json({}, (etag(written.revision, md5),), b"application/json")
+    return json({}, (etag(written.revision, written.md5),), b"application/json")
 
 
 def delete_attachment(level: Level, services: Services, request: Request) -> Response:
@@ -133,9 +171,23 @@ def delete_attachment(level: Level, services: Services, request: Request) -> Res
 
 def verify_md5(level: Level, services: Services, request: Request) -> Response:
     """POST /{level}/{id}/attachments/{name}/verify-md5."""
-    if _stored(level, services, request).verify():
-        return json({}, content_type=b"application/json")
-    return empty(400)
+    try:
+        is_sound = _stored(level, services, request).verify()
+    except UnknownResource:
+        is_sound = False  # what is not there cannot be sound
+    return json({}, content_type=b"application/json") if is_sound else empty(400)
+
+
+def set_compression(compressed: bool, level: Level, services: Services, request: Request) -> Response:
+    """POST /{level}/{id}/attachments/{name}/compress and …/uncompress."""
+    edit.set_compression(services.archive, level, OrthancId(request.params["id"]), request.params["name"], compressed)
+    return json({}, content_type=b"application/json")
+
+
+def get_uuid(level: Level, services: Services, request: Request) -> Response:
+    """GET /{level}/{id}/attachments/{name}/uuid."""
+    stored = _stored(level, services, request)
+    return _unchanged(request, stored) or _text(stored.uuid, stored)
 
 
 def _stored(level: Level, services: Services, request: Request) -> StoredAttachment:
@@ -204,7 +256,7 @@ def get_metadata(level: Level, services: Services, request: Request) -> Response
         entry = next((one for one in found.values() if one.number == number), None)
     if entry is None:
         return NOT_FOUND
-    md5 = hashlib.md5(entry.value, usedforsecurity=False).hexdigest()
+    md5 = md5_of(entry.value)
     return not_modified(request, entry.revision, md5) or Response(
         200, TEXT_TYPE, entry.value, (etag(entry.revision, md5),)
     )
