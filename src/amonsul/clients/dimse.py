@@ -347,15 +347,11 @@ class DicomClient:
         batch: list[Outgoing] = []
         needed: dict[tuple[str, str], None] = {}
         for instance in instances:
-            more = {
-                (instance.sop_class_uid, instance.transfer_syntax_uid),
-                (instance.sop_class_uid, ""),
-            } - needed.keys()
-            if len(needed) + len(more) > MAX_CONTEXTS:
+            contexts = {(instance.sop_class_uid, uid) for uid in (instance.transfer_syntax_uid, *self._uncompressed)}
+            if len(needed.keys() | contexts) > MAX_CONTEXTS:
                 yield batch
                 batch, needed = [], {}
-                more = {(instance.sop_class_uid, instance.transfer_syntax_uid), (instance.sop_class_uid, "")}
-            needed.update(dict.fromkeys(more))
+            needed.update(dict.fromkeys(contexts))
             batch.append(instance)
         if batch:
             yield batch
@@ -388,13 +384,19 @@ class DicomClient:
         self._pool.give_back(key, needed.keys(), hold.association)
 
     def _storage_contexts(self, needed: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[str, ...]]]:
-        """A context for each transfer syntax as it is, and one for what can stand in for it."""
+        """A context for each transfer syntax as it is, and one for each that can stand in for it.
+
+        Separate ones leave the choice to us; of several in one context the remote takes which it likes.
+        """
         proposals: dict[tuple[str, tuple[str, ...]], None] = {}
         for sop_class_uid, transfer_syntax_uid in needed:
             proposals[sop_class_uid, (transfer_syntax_uid,)] = None
-        classes = list(dict.fromkeys(sop_class_uid for sop_class_uid, _ in needed))
-        for sop_class_uid in [*classes, *_COMMON_CLASSES[:_ALSO_PROPOSED]]:
-            proposals[sop_class_uid, self._uncompressed] = None
+            for uid in self._uncompressed:
+                proposals[sop_class_uid, (uid,)] = None
+        classes = {sop_class_uid for sop_class_uid, _ in needed}
+        for sop_class_uid in _COMMON_CLASSES[:_ALSO_PROPOSED]:
+            if sop_class_uid not in classes:
+                proposals[sop_class_uid, self._uncompressed] = None
         return list(proposals)[:MAX_CONTEXTS]
 
     def _prepare(self, association: Association, remote: Remote, instance: Outgoing | None) -> _Ready | Outcome | None:

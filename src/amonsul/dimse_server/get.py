@@ -19,7 +19,7 @@ from amonsul.dimse_server.negotiation import UNCOMPRESSED
 from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifier, QuerySettings, read_identifier
 from amonsul.dimse_server.retrieve import Account, chunks, instances_meant, nothing_done
 from amonsul.dimse_server.service import Answer, Context, Exchange, Right, Service
-from amonsul.errors import AmonsulError, BadFileFormat, NoPresentationContext, ParameterOutOfRange
+from amonsul.errors import AmonsulError, BadFileFormat, NoPresentationContext
 from amonsul.protocols.dimse.commands import CGetRq, CStoreRq, Request
 from amonsul.protocols.dimse.statuses import RetrieveStatus, StorageStatus
 
@@ -57,7 +57,7 @@ class GetService(Service):
         try:
             identifier = read_identifier(exchange, self._archive, self._settings)
             instance_ids = instances_meant(self._archive, identifier, needs_level=True)
-        except (InvalidIdentifier, ParameterOutOfRange, BadFileFormat) as error:
+        except (InvalidIdentifier, BadFileFormat) as error:
             logger.warning("C-GET of %s: %s", exchange.association, error)
             yield nothing_done(request, RetrieveStatus.UNABLE_TO_PROCESS, "not a valid identifier")
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from amonsul.archive.context import Archive
 from amonsul.archive.modalities import Modality, find_by_ae_title
@@ -18,11 +18,14 @@ from amonsul.dicom.levels import OrthancId
 from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifier, QuerySettings, read_identifier
 from amonsul.dimse_server.retrieve import Account, chunks, instances_meant, nothing_done
 from amonsul.dimse_server.service import Answer, Exchange, Right, Service
-from amonsul.errors import BadFileFormat, NetworkProtocolError, ParameterOutOfRange
+from amonsul.errors import BadFileFormat, NetworkProtocolError
 from amonsul.protocols.dimse.commands import CMoveRq, Request
 from amonsul.protocols.dimse.statuses import RetrieveStatus, Status, StorageStatus
 
 logger = logging.getLogger(__name__)
+
+_SENT_TOGETHER: Final = 5000
+"""Instances that go over one association."""
 
 Describe = Callable[[Archive, Sequence[OrthancId]], Mapping[OrthancId, Outgoing]]
 """Looks up instances as they are sent (`jobs.outgoing.outgoing`)."""
@@ -38,7 +41,7 @@ class MoveService(Service):
         archive: what is stored.
         settings: how identifiers are read.
         modalities: where can be sent to; asked for each request.
-        client: sends.
+        client: sends; each C-MOVE has an association of its own if it keeps none.
         describe: looks up instances.
         strict_aet_comparison: whether case matters in the destination.
         send_later: if given, leaves the sending to a job (`SynchronousCMove` is false).
@@ -78,7 +81,7 @@ class MoveService(Service):
         try:
             identifier = read_identifier(exchange, self._archive, self._settings)
             instance_ids = instances_meant(self._archive, identifier, needs_level=False)
-        except (InvalidIdentifier, ParameterOutOfRange) as error:
+        except InvalidIdentifier as error:
             logger.warning("C-MOVE of %s: %s", exchange.association, error)
             yield nothing_done(request, RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, "not a valid identifier")
             return
@@ -106,7 +109,7 @@ class MoveService(Service):
         originator: MoveOriginator,
     ) -> Iterator[Answer]:
         account = Account(request, exchange.context.transfer_syntax, len(instance_ids), counts_warnings=False)
-        for chunk in chunks(instance_ids):
+        for chunk in chunks(instance_ids, _SENT_TOGETHER):
             described = self._describe(self._archive, chunk)
             for _ in range(len(chunk) - len(described)):  # deleted meanwhile
                 account.add(StorageStatus.CANNOT_UNDERSTAND, "", was_sent=False)

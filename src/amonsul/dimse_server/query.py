@@ -15,7 +15,7 @@ from amonsul.dicom.keys import QUERY_RETRIEVE_LEVEL, SPECIFIC_CHARACTER_SET, Key
 from amonsul.dicom.levels import Level
 from amonsul.dicom.scanner import scan_data_set
 from amonsul.dimse_server.service import Exchange
-from amonsul.errors import AmonsulError
+from amonsul.errors import AmonsulError, ParameterOutOfRange
 
 PATIENT_ROOT: Final = "1.2.840.10008.5.1.4.1.2.1"
 STUDY_ROOT: Final = "1.2.840.10008.5.1.4.1.2.2"
@@ -106,8 +106,7 @@ def read_identifier(exchange: Exchange, archive: Archive, settings: QuerySetting
 
     Raises:
         BadFileFormat: it cannot be read, or is beyond the limits of what is read.
-        ParameterOutOfRange: a key is malformed for its VR.
-        InvalidIdentifier: there is none.
+        InvalidIdentifier: there is none, or a key is malformed for its VR.
     """
     if exchange.data_set is None:
         raise InvalidIdentifier("a query without identifier")
@@ -116,7 +115,10 @@ def read_identifier(exchange: Exchange, archive: Archive, settings: QuerySetting
         elements = scan_data_set(
             data, exchange.context.transfer_syntax, archive.settings.limits, default, archive.dictionary
         )
-        keys = parse_keys(elements, archive.dictionary, data)
+        try:
+            keys = parse_keys(elements, archive.dictionary, data)
+        except ParameterOutOfRange as error:
+            raise InvalidIdentifier(str(error)) from error
     own = elements.get(SPECIFIC_CHARACTER_SET, Element("CS", ""))
     asked = (text_of(own) or "").strip()
     known = (default, asked) if asked and charsets.is_known(asked) else (default,)

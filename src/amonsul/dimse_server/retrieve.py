@@ -22,7 +22,7 @@ from amonsul.dimse_server.service import Answer
 from amonsul.protocols.dimse.commands import CGetRq, CGetRsp, CMoveRq, CMoveRsp
 from amonsul.protocols.dimse.statuses import Category, RetrieveStatus, Status, category
 
-LOOKED_UP_TOGETHER: Final = 200
+LOOKED_UP_TOGETHER: Final = 500
 """Instances whose description is read from the index at once."""
 
 _UNIQUE_KEYS: Final = (Tag(0x00100020), Tag(0x0020000D), Tag(0x0020000E), Tag(0x00080018))
@@ -73,9 +73,9 @@ def _constraint(tag: Tag, match: object) -> Constraint:
     return Constraint(tag, match)  # type: ignore[arg-type]
 
 
-def chunks(instance_ids: list[OrthancId]) -> Iterator[list[OrthancId]]:
+def chunks(instance_ids: list[OrthancId], size: int = LOOKED_UP_TOGETHER) -> Iterator[list[OrthancId]]:
     """A long list in parts."""
-    return (instance_ids[at : at + LOOKED_UP_TOGETHER] for at in range(0, len(instance_ids), LOOKED_UP_TOGETHER))
+    return (instance_ids[at : at + size] for at in range(0, len(instance_ids), size))
 
 
 @dataclass(slots=True)
@@ -127,7 +127,8 @@ class Account:
         """The end (PS3.4 Tables C.4-2, C.4-3)."""
         if self.failed and not self.completed and not self.warning:
             nothing = RetrieveStatus.OUT_OF_RESOURCES_UNABLE_TO_PERFORM_SUBOPERATIONS
-            return self._answer(nothing if self.refused else RetrieveStatus.UNABLE_TO_PROCESS, has_list=True)
+            status = nothing if self.refused else RetrieveStatus.UNABLE_TO_PROCESS
+            return self._answer(status, has_list=status == nothing)
         if self.failed or self.warning:
             return self._answer(RetrieveStatus.SUBOPERATIONS_COMPLETE_WITH_FAILURES, has_list=True)
         return self._answer(Status.SUCCESS, has_list=False)

@@ -77,10 +77,17 @@ def parse_query(services: Services, body: Body) -> Query:
         metadata=tuple(_metadata_constraints(services, body, case_sensitive)),
         order_by=tuple(_order_keys(services, body)),
         since=_natural(body, "Since"),
-        limit=_natural(body, "Limit"),
+        limit=_limit(services, level, _natural(body, "Limit")),
         parents=_parents(body, level),
         requested_tags=parse_tags(dictionary, _texts(body, "RequestedTags", "must be an array")),
     )
+
+
+def _limit(services: Services, level: Level, wanted: int) -> int:
+    """Most answers: what the client wants, within `LimitFindResults` or `LimitFindInstances`."""
+    information = services.information
+    allowed = information.limit_find_instances if level is Level.INSTANCE else information.limit_find_results
+    return min(wanted or allowed, allowed or wanted)
 
 
 def parse_level(name: str) -> Level:
