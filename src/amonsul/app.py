@@ -28,10 +28,13 @@ from amonsul import __version__, logs
 from amonsul.archive.context import DEFAULT_ENCODING, Archive
 from amonsul.archive.ingest import ingest
 from amonsul.archive.maintenance import recover
+from amonsul.archive.modality_list import Modalities
 from amonsul.archive.stability import StabilityWatch
 from amonsul.archive.switches import Switchboard
 from amonsul.archive.upkeep import Task, Upkeep
 from amonsul.blobs.filesystem import FilesystemBlobs
+from amonsul.clients.dimse import DicomClient
+from amonsul.clients.transcoding import transcoder
 from amonsul.config import checklist, settings
 from amonsul.config.kinds import ConfigurationError
 from amonsul.config.reader import Configuration
@@ -43,8 +46,19 @@ from amonsul.dimse_server.listener import DicomServer
 from amonsul.dimse_server.settings import DimseSwitches
 from amonsul.dimse_server.store import StoreService
 from amonsul.errors import AmonsulError
+from amonsul.imaging.codecs import Codecs
+from amonsul.imaging.worker import WorkerPool
+from amonsul.jobs.arrivals import MoveArrivals
+from amonsul.jobs.engine import JobEngine
+from amonsul.jobs.kind import Kinds
+from amonsul.jobs.kinds.dicom_get_scu import get_scu
+from amonsul.jobs.kinds.dicom_modality_store import modality_store
+from amonsul.jobs.kinds.dicom_move_scu import move_scu
+from amonsul.jobs.kinds.merge_study import merge_study
+from amonsul.jobs.kinds.resource_modification import resource_modification
+from amonsul.jobs.kinds.split_study import split_study
 from amonsul.web.server import build_application, listening_sockets, server_config
-from amonsul.web.services import Services, Switch, Switches
+from amonsul.web.services import Remotes, Services, Switch, Switches
 from amonsul.web.settings import WebSettings
 
 V = TypeVar("V")
@@ -141,10 +155,19 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, partial(_on_signal, number, stop))
     switches = _switches(configuration, archive)
+    codecs = WorkerPool()
+    modalities = Modalities(
+        archive.database,
+        settings.modalities(configuration),
+        in_database=configuration.flag("DicomModalitiesInDatabase"),
+    )
+    arrivals = MoveArrivals()
+    client = _dicom_client(configuration, archive, codecs)
     upkeep = _upkeep(configuration, archive)
     dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
-    dicom = _dicom_server(configuration, archive, switches, dicom_threads)
+    dicom = _dicom_server(configuration, archive, switches, modalities, arrivals, dicom_threads)
     http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
+    jobs = JobEngine(archive, _kinds(archive, codecs, client, arrivals), settings.jobs_settings(configuration))
     http = None
     serving: asyncio.Task[None] | None = None
     try:
@@ -157,7 +180,9 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
             information = settings.system_information(configuration)
             if dicom is not None:
                 information = replace(information, dicom_port=dicom.port)
-            services = Services(archive, door.web, information, switches)
+            services = Services(
+                archive, door.web, information, switches, jobs, codecs, _remotes(configuration, modalities, client)
+            )
             config = server_config(build_application(services, http_threads), door.web)
             config.timeout_graceful_shutdown = int(settings.stop_timeout_s(configuration))
             http = _HttpServer(config)
@@ -167,6 +192,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
                 name = f"[{host}]" if ":" in host else host
                 scheme = "http" if door.web.tls is None else "https"
                 logger.info("HTTP server listens on %s://%s:%d", scheme, name, port)
+        jobs.start()
         for warning in checklist.findings(configuration):
             logger.warning("%s", warning)
         upkeep.start()
@@ -183,9 +209,13 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if outcome is not None:
                 logger.error("a door did not close in order: %r", outcome)
+        jobs.stop(_CLOSING_S)
         upkeep.stop(_CLOSING_S)
         for crossing in (dicom_threads, http_threads):
             crossing.close(_CLOSING_S / 2)
+        client.close()
+        modalities.forget()
+        codecs.close()
 
 
 async def _until(stop: asyncio.Event, serving: asyncio.Task[None] | None) -> None:
@@ -205,18 +235,55 @@ def _on_signal(number: int, stop: asyncio.Event) -> None:
 
 
 def _dicom_server(
-    configuration: Configuration, archive: Archive, switches: Switches, threads: Crossing
+    configuration: Configuration,
+    archive: Archive,
+    switches: Switches,
+    modalities: Modalities,
+    arrivals: MoveArrivals,
+    threads: Crossing,
 ) -> DicomServer | None:
     if not configuration.flag("DicomServerEnabled"):
         return None
-    modalities = settings.modalities(configuration)
     dimse_switches = DimseSwitches(
-        modalities=lambda: modalities,
+        modalities=modalities.all,
         accepted_transfer_syntaxes=switches.accepted_transfer_syntaxes.get,
         unknown_sop_class_accepted=switches.unknown_sop_class_accepted.get,
     )
-    services = (EchoService(), StoreService(archive.blobs.spool, partial(ingest, archive)))
+    services = (EchoService(), StoreService(archive.blobs.spool, partial(ingest, archive), arrivals.arrived))
     return DicomServer(settings.dimse_settings(configuration), dimse_switches, services, threads)
+
+
+def _dicom_client(configuration: Configuration, archive: Archive, codecs: Codecs) -> DicomClient:
+    """Whoever speaks to other DICOM systems."""
+    transcode = transcoder(archive.blobs.spool, codecs) if configuration.flag("TranscodeDicomProtocol") else None
+    return DicomClient(settings.scu_settings(configuration), transcode)
+
+
+def _remotes(configuration: Configuration, modalities: Modalities, client: DicomClient) -> Remotes:
+    """Other DICOM systems, for the REST API."""
+    return Remotes(
+        modalities,
+        client,
+        ae_title=settings.scu_settings(configuration).ae_title,
+        echo_checks_find=configuration.flag("DicomEchoChecksFind"),
+        default_retrieve_method=configuration.text("DicomDefaultRetrieveMethod"),
+        queries_kept=configuration.number("QueryRetrieveSize"),
+        logs_exports=configuration.flag("LogExportedResources"),
+    )
+
+
+def _kinds(archive: Archive, codecs: Codecs, client: DicomClient, arrivals: MoveArrivals) -> Kinds:
+    """All kinds of jobs."""
+    return Kinds(
+        (
+            modality_store(archive, client),
+            move_scu(archive, client, arrivals),
+            get_scu(archive, client),
+            resource_modification(archive, codecs),
+            split_study(archive, codecs),
+            merge_study(archive, codecs),
+        )
+    )
 
 
 def _upkeep(configuration: Configuration, archive: Archive) -> Upkeep:

@@ -10,7 +10,6 @@ import fnmatch
 import hashlib
 import os
 import re
-import ssl
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +18,8 @@ from typing import Final, TypeVar
 
 from amonsul.archive.context import ArchiveSettings, Overwrite, StorageAccess, StorageMode
 from amonsul.archive.modalities import Modality, parse_modalities
+from amonsul.clients.dimse import ScuSettings
+from amonsul.config import dicom_tls
 from amonsul.config.reader import Configuration
 from amonsul.database.settings import DatabaseSettings, PostgresSettings, SqliteSettings
 from amonsul.dicom.charsets import charset_of_encoding
@@ -34,17 +35,17 @@ from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level
 from amonsul.dicom.main_tags import MainTags
 from amonsul.dicom.scanner import ScanLimits
-from amonsul.dimse_server.settings import AlwaysAllowed, DimseSettings
+from amonsul.dicom.uids import transfer_syntax, transfer_syntaxes
+from amonsul.dimse_server.settings import DEFAULT_MAX_PDU_LENGTH, AlwaysAllowed, DimseSettings
 from amonsul.errors import AmonsulError
+from amonsul.jobs.settings import JobsSettings
 from amonsul.web.settings import BodyLimits, SystemInformation, TlsSettings, WebSettings
 
 T = TypeVar("T")
 
 _MEGABYTE: Final = 1 << 20
 _INDEX_FILE: Final = "index.db"
-_TLS_1_3: Final = 5
 _MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(; ?[A-Za-z0-9=_.+-]{1,127})*")
-_DICOM_TLS_CIPHERS: Final = "ECDHE+AESGCM:DHE+AESGCM"  # those that RFC 9325 §4.2 recommends
 
 
 def storage_folder(configuration: Configuration) -> Path:
@@ -210,37 +211,25 @@ def dimse_settings(configuration: Configuration) -> DimseSettings:
         max_associations_per_address=configuration.number("Amonsul.MaximumAssociationsPerAddress"),
         max_instance_size=configuration.number("Amonsul.MaximumInstanceSizeMB") * _MEGABYTE,
         max_spooled_in_memory=configuration.number("Amonsul.DicomMemoryMB") * _MEGABYTE,
-        tls=_dicom_tls_context(configuration) if configuration.flag("DicomTlsEnabled") else None,
+        tls=dicom_tls.server_context(configuration),
     )
 
 
-def _dicom_tls_context(configuration: Configuration) -> ssl.SSLContext:
-    """What the DICOM door shows and asks of its peers (PS3.15 §B.9, §B.10)."""
-
-    def file(option: str) -> Path:
-        if not configuration.is_set(option):
-            raise configuration.refuse(option, "is needed for DICOM TLS (DicomTlsEnabled)")
-        return configuration.path(option)
-
-    def attempt(option: str, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except (OSError, ssl.SSLError) as error:
-            raise configuration.refuse(option, f"cannot be used: {error.strerror or error}") from error
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    newest_only = configuration.number("DicomTlsMinimumProtocolVersion") >= _TLS_1_3
-    context.minimum_version = ssl.TLSVersion.TLSv1_3 if newest_only else ssl.TLSVersion.TLSv1_2
-    ciphers = ":".join(configuration.texts("DicomTlsCiphersAccepted")) or _DICOM_TLS_CIPHERS
-    attempt("DicomTlsCiphersAccepted", lambda: context.set_ciphers(ciphers))
-    certificate, key = file("DicomTlsCertificate"), file("DicomTlsPrivateKey")
-    attempt("DicomTlsCertificate", lambda: context.load_cert_chain(certificate, key))
-    required = configuration.flag("DicomTlsRemoteCertificateRequired")
-    if required or configuration.is_set("DicomTlsTrustedCertificates"):
-        trusted = file("DicomTlsTrustedCertificates")
-        attempt("DicomTlsTrustedCertificates", lambda: context.load_verify_locations(trusted))
-        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-    return context
+def scu_settings(configuration: Configuration) -> ScuSettings:
+    """How we speak to other DICOM systems."""
+    preferred = configuration.text("DicomScuPreferredTransferSyntax")
+    if preferred not in transfer_syntaxes() or transfer_syntax(preferred).is_encapsulated:
+        raise configuration.refuse("DicomScuPreferredTransferSyntax", "not an uncompressed transfer syntax")
+    return ScuSettings(
+        ae_title=configuration.text("DicomAet").strip(),
+        timeout_s=configuration.number("DicomScuTimeout"),
+        association_close_delay_s=configuration.number("DicomAssociationCloseDelay"),
+        max_pdu_length=configuration.number("MaximumPduLength")
+        if configuration.is_set("MaximumPduLength")
+        else DEFAULT_MAX_PDU_LENGTH,
+        preferred_transfer_syntax=preferred,
+        tls=dicom_tls.client_context(configuration),
+    )
 
 
 _LEGACY_SYNTAXES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -322,6 +311,18 @@ def stop_timeout_s(configuration: Configuration) -> float:
     return configuration.number("Amonsul.StopTimeout")
 
 
+def jobs_settings(configuration: Configuration) -> JobsSettings:
+    """How jobs are run and how long they are remembered."""
+    threads = configuration.number("JobsEngineThreadsCount.ResourceModification")
+    return JobsSettings(
+        concurrent_jobs=configuration.number("ConcurrentJobs"),
+        history_size=configuration.number("JobsHistorySize"),
+        outputs_kept=configuration.number("MediaArchiveSize"),
+        save_jobs=configuration.flag("SaveJobs"),
+        threads={"ResourceModification": threads},
+    )
+
+
 def system_information(configuration: Configuration) -> SystemInformation:
     """What `/system` tells, options that have no effect yet among it."""
     identifier = configuration.text("DatabaseServerIdentifier")
@@ -364,6 +365,8 @@ def build_all(configuration: Configuration) -> None:
     dimse_settings(configuration)
     accepted_transfer_syntaxes(configuration, ())
     web_settings(configuration)
+    jobs_settings(configuration)
+    scu_settings(configuration)
     stop_timeout_s(configuration)
 
 

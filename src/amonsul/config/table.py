@@ -159,7 +159,7 @@ GENERAL: Final = Area(
         Option("StorageMemoryCapacity", _MEGABYTES, 512, "Megabytes that reading ahead may take.", served=False),
         Option("LuaScripts", TEXTS, [], "Lua scripts to run, in this order.", served=False),
         Option("Plugins", TEXTS, [], "Plugins to load: files, or folders of them.", served=False),
-        Option("ConcurrentJobs", Number(0, 1000), 2, "Jobs that run at once; 0 for one per processor.", served=False),
+        Option("ConcurrentJobs", Number(0, 1000), 2, "Jobs that run at once; 0 for one per processor."),
         Option(
             "TemporaryDirectory",
             TEXT,
@@ -353,13 +353,12 @@ DICOM: Final = Area(
             example=131072,
         ),
         Option("DicomThreadsCount", _COUNT, 4, "DICOM operations that are worked on at once."),
-        Option("DicomScuTimeout", _SECONDS, 10, "Seconds to wait for a remote modality; 0 for no limit.", served=False),
+        Option("DicomScuTimeout", _SECONDS, 10, "Seconds to wait for a remote modality; 0 for no limit."),
         Option(
             "DicomAssociationCloseDelay",
             _SECONDS,
             5,
             "Seconds for which an association to a modality is kept for the next use.",
-            served=False,
         ),
         Option(
             "MaximumConcurrentDcmtkTranscoders", NUMBER, 0, "Pictures transcoded at once; 0 for no limit.", served=False
@@ -447,28 +446,24 @@ MODALITIES: Final = Area(
             FLAG,
             False,
             "Keep the modalities in the database, not in the files.",
-            served=False,
         ),
         Option(
             "DicomEchoChecksFind",
             FLAG,
             False,
             "Check C-FIND, too, when a modality is tested with C-ECHO.",
-            served=False,
         ),
         Option(
             "DicomDefaultRetrieveMethod",
             one_of(("C-MOVE", "C-GET")),
             "C-MOVE",
             "How to retrieve from modalities that do not say.",
-            served=False,
         ),
         Option(
             "DicomScuPreferredTransferSyntax",
             TEXT,
             "1.2.840.10008.1.2.1",
             "Transfer syntax proposed first to modalities.",
-            served=False,
         ),
         Option(
             "OrthancPeers",
@@ -577,7 +572,7 @@ STORE: Final = Area(
             "Always",
             "Whether searches may look at tags that are not main tags: in their conditions and their answers (Always), in their answers only (Answers), or not at all (Never). The stored headers answer them, no file is opened.",
         ),
-        Option("QueryRetrieveSize", NUMBER, 100, "Queries to modalities that are remembered.", served=False),
+        Option("QueryRetrieveSize", NUMBER, 100, "Queries to modalities that are remembered."),
         Option(
             "CheckRevisions",
             FLAG,
@@ -585,9 +580,7 @@ STORE: Final = Area(
             "Ask clients for the current revision (If-Match) when they change metadata.",
         ),
         Option("PatientLevelEnabled", FLAG, True, "Show the level of patients.", served=False),
-        Option(
-            "LogExportedResources", FLAG, False, "Note what is sent to modalities and peers in /exports.", served=False
-        ),
+        Option("LogExportedResources", FLAG, False, "Note what is sent to modalities and peers in /exports."),
         Option(
             "UserMetadata",
             Named(Number(1024, 65535)),
@@ -602,8 +595,8 @@ STORE: Final = Area(
             "Names for attachments of your own, numbers from 1024, with a MIME type if wanted.",
             example={"sample": 1024, "report": [1025, "application/pdf"]},
         ),
-        Option("MediaArchiveSize", NUMBER, 1, "Media archives kept for download.", served=False),
-        Option("ZipUseUtf8", FLAG, False, "Write the names in ZIP archives in UTF-8.", served=False),
+        Option("MediaArchiveSize", NUMBER, 1, "Media archives kept for download."),
+        Option("ZipUseUtf8", FLAG, False, "Write the names in ZIP archives in UTF-8."),
         Option("SynchronousZipStream", FLAG, True, "Send ZIP archives while they are made.", served=False),
     ),
 )
@@ -612,15 +605,15 @@ JOBS: Final = Area(
     "Jobs",
     (
         Option("SynchronousCMove", FLAG, True, "Answer a C-MOVE when its sub-operations are done.", served=False),
-        Option("JobsHistorySize", NUMBER, 10, "Ended jobs that are remembered.", served=False),
-        Option("SaveJobs", FLAG, True, "Keep jobs over a restart.", served=False),
+        Option("JobsHistorySize", NUMBER, 10, "Ended jobs that are remembered."),
+        Option("SaveJobs", FLAG, True, "Keep jobs over a restart."),
         Option(
             "StorageCommitmentReportsSize", NUMBER, 100, "Storage commitment reports that are remembered.", served=False
         ),
         Section(
             "JobsEngineThreadsCount",
             "Threads of single jobs, by kind of job.",
-            (Option("ResourceModification", _COUNT, 1, "Threads of a job that modifies or anonymises.", served=False),),
+            (Option("ResourceModification", _COUNT, 1, "Threads of a job that modifies or anonymises."),),
         ),
         Option(
             "LuaHeartBeatPeriod",
@@ -672,7 +665,6 @@ TRANSCODING: Final = Area(
             FLAG,
             True,
             "Transcode for modalities that do not take a transfer syntax.",
-            served=False,
         ),
         Option(
             "BuiltinDecoderTranscoderOrder",
@@ -703,7 +695,7 @@ TRANSCODING: Final = Area(
             "Let IngestTranscoding touch compressed pictures.",
             served=False,
         ),
-        Option("DicomLossyTranscodingQuality", Number(1, 100), 90, "Quality of lossy JPEG.", served=False),
+        Option("DicomLossyTranscodingQuality", Number(1, 100), 90, "Quality of lossy JPEG."),
         Option("TranscoderThreadsCount", _COUNT, 4, "Threads that transcode.", served=False),
         Option(
             "TranscoderMemoryCapacity", _MEGABYTES, 256, "Megabytes of pictures being transcoded at once.", served=False

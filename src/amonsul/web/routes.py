@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from amonsul.dicom.levels import Level
-from amonsul.web import openapi
-from amonsul.web.rest import attachments, changes, resources, search, tags, tools, uploads
+from amonsul.jobs.commands import Command
+from amonsul.web import openapi, remote_routes
+from amonsul.web.rest import attachments, changes, jobs, resources, search, tags, tools, transform, uploads
 from amonsul.web.routing import Body, Parameter, Route
 from amonsul.web.services import LOG_CATEGORIES
 from amonsul.web.settings import WebSettings
@@ -67,11 +68,12 @@ _QUERY_FIELDS = (
 
 def routes(settings: WebSettings) -> Sequence[Route]:
     """The table for a server with these settings."""
-    table = [*_system(), *_tools(), *_log_levels(), *_changes(), *_instances()]
+    table = [*_system(), *_tools(), *_log_levels(), *_changes(), *_jobs(), *_instances(), *_transform()]
     for level in Level:
         table += _level(level)
         table += _below_and_above(level)
         table += _metadata_and_attachments(level)
+    table += remote_routes.remote_routes()
     table += openapi.documentation_routes(lambda: routes(settings))
     return table
 
@@ -294,6 +296,46 @@ def _changes() -> Iterator[Route]:
         parameters=(since, limit, last),
     )
     yield Route("DELETE", "/exports", changes.clear_exports, "Forget all exports", tag, answers=_TEXT)
+
+
+def _jobs() -> Iterator[Route]:
+    tag, one, output = "Jobs", "/jobs/{id}", "/jobs/{id}/{name}"
+    state = Parameter("state", "Only jobs in these states, separated by semicolons.")
+    kind = Parameter("type", "Only jobs of these types, separated by semicolons.")
+    yield Route(
+        "GET",
+        "/jobs",
+        jobs.list_jobs,
+        "List jobs",
+        tag,
+        parameters=(
+            Parameter("expand", "Describe the jobs instead of listing their identifiers.", "boolean"),
+            state,
+            kind,
+            Parameter("since", "Skip so many jobs.", "integer"),
+            Parameter("limit", "Report at most so many jobs.", "integer"),
+        ),
+    )
+    yield Route("DELETE", "/jobs", jobs.purge_jobs, "Forget ended jobs", tag, parameters=(state, kind))
+    yield Route("GET", one, jobs.get_job, "Describe a job", tag)
+    yield Route("DELETE", one, jobs.delete_job, "Forget an ended job", tag, answers=_TEXT)
+    for command, summary in (
+        (Command.PAUSE, "Pause a job"),
+        (Command.CANCEL, "End a job"),
+        (Command.RESUME, "Let a paused job go on"),
+        (Command.RESUBMIT, "Run a failed job again"),
+    ):
+        yield Route("POST", f"{one}/{command.value}", partial(jobs.command_job, command), summary, tag)
+    yield Route(
+        "GET",
+        output,
+        jobs.get_output,
+        "Download what a job made",
+        tag,
+        parameters=(_FILENAME, _RANGE),
+        answers=_BINARY,
+    )
+    yield Route("DELETE", output, jobs.delete_output, "Remove what a job made", tag, answers=_TEXT)
 
 
 # ---------------------------------------------------------------------------------------------------- resources
@@ -640,4 +682,112 @@ def _metadata_and_attachments(level: Level) -> Iterator[Route]:
         partial(attachments.verify_md5, level),
         f"Compare an attachment of a {name} with its MD5",
         tag,
+    )
+
+
+_JOB_FIELDS = (
+    Parameter("Synchronous", "Wait for the end; the default.", "boolean"),
+    Parameter("Asynchronous", "Answer the identifier of the job at once.", "boolean"),
+    Parameter("Permissive", "Go on after single failures.", "boolean"),
+    Parameter("Priority", "Of the job; higher ones go first.", "integer"),
+    Parameter("UserData", "Any JSON; it travels along with the job.", "object"),
+)
+_OUTPUT_FIELDS = (
+    Parameter("KeepSource", "Whether the originals stay.", "boolean"),
+    Parameter("KeepLabels", "Whether the results get the labels of the originals.", "boolean"),
+    Parameter("Transcode", "UID of the transfer syntax of the results."),
+    Parameter("LossyQuality", "1 to 100, for a transfer syntax that loses something.", "integer"),
+)
+_EDIT_FIELDS = (
+    Parameter("Replace", "Attributes, by name, number or path, with their new values.", "object"),
+    Parameter("Remove", "Attributes to remove.", "array"),
+    Parameter("Keep", "Attributes to keep as they are.", "array"),
+    Parameter("Force", "Allow that identifiers are chosen or kept.", "boolean"),
+    Parameter("PrivateCreator", "Who defines the private attributes of `Replace`."),
+)
+_MODIFY_FIELDS = (
+    *_EDIT_FIELDS,
+    Parameter("RemovePrivateTags", "Remove private attributes, those kept excepted.", "boolean"),
+    *_OUTPUT_FIELDS,
+)
+_ANONYMIZE_FIELDS = (
+    *_EDIT_FIELDS,
+    Parameter("KeepPrivateTags", "Keep private attributes.", "boolean"),
+    Parameter("DicomVersion", "Edition of the profile: `2008`, `2017c`, `2021b` or `2023b`."),
+    Parameter("DeidentificationOptions", "Options of the Basic Profile (PS3.15 Annex E).", "array"),
+    Parameter("DateShiftKey", "With the same key, all requests move the dates of a patient alike."),
+    *_OUTPUT_FIELDS,
+)
+_RESOURCES = Parameter("Resources", "Identifiers of resources.", "array")
+
+
+def _transform() -> Iterator[Route]:
+    for is_anonymization, verb, fields in ((False, "modify", _MODIFY_FIELDS), (True, "anonymize", _ANONYMIZE_FIELDS)):
+        what = verb.capitalize()
+        yield Route(
+            "POST",
+            f"/instances/{{id}}/{verb}",
+            partial(transform.transform_instance, is_anonymization),
+            f"{what} an instance",
+            "Instances",
+            "The result is answered and not stored.",
+            body=Body.SMALL,
+            request_types=("application/json",),
+            fields=fields,
+            answers=_DICOM,
+        )
+        for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
+            yield Route(
+                "POST",
+                f"/{level.collection}/{{id}}/{verb}",
+                partial(transform.transform_resource, level, is_anonymization),
+                f"{what} a {level.type_name.lower()}",
+                _TAG_NAMES[level],
+                body=Body.SMALL,
+                request_types=("application/json",),
+                fields=(*fields, *_JOB_FIELDS),
+            )
+        yield Route(
+            "POST",
+            f"/tools/bulk-{verb}",
+            partial(transform.transform_resources, is_anonymization),
+            f"{what} a set of resources",
+            "System",
+            body=Body.SMALL,
+            request_types=("application/json",),
+            fields=(
+                _RESOURCES,
+                Parameter("Level", "Identifiers at this level and below become new ones."),
+                *fields,
+                *_JOB_FIELDS,
+            ),
+        )
+    yield Route(
+        "POST",
+        "/studies/{id}/split",
+        transform.split_study,
+        "Split a study",
+        "Studies",
+        "The series and instances named move into a new study.",
+        body=Body.SMALL,
+        request_types=("application/json",),
+        fields=(
+            Parameter("Series", "Identifiers of series of the study.", "array"),
+            Parameter("Instances", "Identifiers of instances of the study.", "array"),
+            Parameter("Replace", "Attributes of the patient and the study with their new values.", "object"),
+            Parameter("Remove", "Attributes of the patient and the study to remove.", "array"),
+            *_OUTPUT_FIELDS[:2],
+            *_JOB_FIELDS,
+        ),
+    )
+    yield Route(
+        "POST",
+        "/studies/{id}/merge",
+        transform.merge_study,
+        "Merge into a study",
+        "Studies",
+        "The studies, series and instances named move into this study.",
+        body=Body.SMALL,
+        request_types=("application/json",),
+        fields=(_RESOURCES, *_OUTPUT_FIELDS, *_JOB_FIELDS),
     )

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from amonsul.archive.context import Archive
+from amonsul.archive.modalities import Modality
+from amonsul.archive.modality_list import Modalities
+from amonsul.clients.dimse import DicomClient
 from amonsul.dicom.uids import storage_sop_classes, transfer_syntaxes
+from amonsul.errors import NotImplementedHere
+from amonsul.imaging.codecs import Codecs, LocalCodecs
+from amonsul.jobs.engine import JobEngine
 from amonsul.web.settings import SystemInformation, WebSettings
 
 V = TypeVar("V")
@@ -61,6 +67,31 @@ class Switches:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Remotes:
+    """Other DICOM systems, and how they are spoken to.
+
+    Attributes:
+        ae_title: ours.
+        echo_checks_find: whether C-ECHO of a client is followed by a C-FIND unless it says (`DicomEchoChecksFind`).
+        default_retrieve_method: for modalities that do not say (`DicomDefaultRetrieveMethod`).
+        queries_kept: searches that are remembered; 0 for all (`QueryRetrieveSize`).
+        logs_exports: whether what is sent is noted (`LogExportedResources`).
+    """
+
+    modalities: Modalities
+    client: DicomClient
+    ae_title: str = "ORTHANC"
+    echo_checks_find: bool = False
+    default_retrieve_method: str = "C-MOVE"
+    queries_kept: int = 100
+    logs_exports: bool = False
+
+    def calling(self, modality: Modality) -> str:
+        """Our AE title towards a modality."""
+        return modality.local_aet or self.ae_title
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Services:
     """All that a handler may touch besides its request."""
 
@@ -68,3 +99,31 @@ class Services:
     settings: WebSettings = field(default_factory=WebSettings)
     information: SystemInformation = field(default_factory=SystemInformation)
     switches: Switches = field(default_factory=Switches)
+    jobs: JobEngine | None = None
+    """None where nobody runs jobs."""
+    codecs: Codecs = field(default_factory=LocalCodecs)
+
+    others: Remotes | None = None
+    """None where nobody speaks to other systems."""
+
+    @property
+    def remotes(self) -> Remotes:
+        """Other DICOM systems.
+
+        Raises:
+            NotImplementedHere: nobody speaks to them.
+        """
+        if self.others is None:
+            raise NotImplementedHere("this server does not speak to other DICOM systems")
+        return self.others
+
+    @property
+    def engine(self) -> JobEngine:
+        """The jobs.
+
+        Raises:
+            NotImplementedHere: nobody runs any.
+        """
+        if self.jobs is None:
+            raise NotImplementedHere("this server runs no jobs")
+        return self.jobs

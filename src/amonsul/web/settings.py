@@ -73,6 +73,8 @@ class WebSettings:
         threads: requests worked on at once (option `HttpThreadsCount`).
         maximum_connections: open at once; beyond that the longest idle one makes room.
         explorer_enabled: serve the web page (option `OrthancExplorerEnabled`).
+        lossy_quality: of lossy transfer syntaxes, where a request does not say (`DicomLossyTranscodingQuality`).
+        zip_utf8: names in ZIP archives keep what is not ASCII (`ZipUseUtf8`).
     """
 
     port: int = 8042
@@ -90,6 +92,8 @@ class WebSettings:
     maximum_connections: int = 2048
     limits: BodyLimits = BodyLimits()
     explorer_enabled: bool = True
+    lossy_quality: int = 90
+    zip_utf8: bool = False
 
     @property
     def authentication(self) -> bool:

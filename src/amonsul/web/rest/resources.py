@@ -103,6 +103,10 @@ def describe(
     if requested is not None:
         described["RequestedTags"] = print_tags(requested, form, dictionary)
     described["Type"] = level.type_name
+    if resource.modified_from is not None:
+        described["ModifiedFrom"] = resource.modified_from
+    if resource.anonymized_from is not None:
+        described["AnonymizedFrom"] = resource.anonymized_from
     return described
 
 

@@ -1,0 +1,107 @@
+"""Stored instances as data sets that can be changed, and changed data sets as files to be stored."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
+
+from amonsul.archive import read
+from amonsul.archive.context import Archive
+from amonsul.blobs.spool import Spooled
+from amonsul.dicom.encoding import encode_file
+from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.scanner import scan
+from amonsul.errors import BadFileFormat
+from amonsul.imaging.codecs import Codecs
+from amonsul.imaging.transcode import TranscodeOptions, transcode
+
+_UNREADABLE = (ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError, AttributeError, struct.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcoding:
+    """Into which transfer syntax results are written."""
+
+    transfer_syntax_uid: str
+    quality: int = 90
+
+
+def load(
+    archive: Archive, instance_id: OrthancId, transfer_syntax_uid: str = "", *, with_pixels: bool = True
+) -> Dataset:
+    """The data set of an instance, nothing of it decoded.
+
+    Args:
+        archive: where.
+        instance_id: of the instance.
+        transfer_syntax_uid: of the file, for one that does not say it itself; asked of the index unless given.
+        with_pixels: False to leave out the pixel data and what follows.
+
+    Raises:
+        UnknownResource: there is no such instance.
+        BadFileFormat: pydicom cannot read it.
+    """
+    data = read.attachment(archive, Level.INSTANCE, instance_id).read()
+    try:
+        data_set = pydicom.dcmread(BytesIO(data), force=True, stop_before_pixels=not with_pixels)
+    except _UNREADABLE as error:
+        raise BadFileFormat(f"cannot read the instance {instance_id}") from error
+    meta = getattr(data_set, "file_meta", None)
+    if meta is None:
+        meta = data_set.file_meta = FileMetaDataset()
+    if not meta.get("TransferSyntaxUID"):
+        meta.TransferSyntaxUID = UID(transfer_syntax_uid or read.header(archive, instance_id).transfer_syntax_uid)
+    return data_set
+
+
+def save(archive: Archive, data_set: Dataset, codecs: Codecs, transcoding: Transcoding | None = None) -> Spooled:
+    """A data set as a file, in the transfer syntax that its file meta information names or in another one.
+
+    Raises:
+        BadFileFormat: it cannot be written.
+        NotImplementedHere: its pixels cannot be transcoded so.
+        StorageFull: there is no room for the file.
+    """
+    return transcoded(archive, spooled(archive, encode_file(data_set)), codecs, transcoding)
+
+
+def spooled(archive: Archive, parts: Sequence[bytes]) -> Spooled:
+    """Parts of a file as a whole."""
+    if len(parts) == 1:
+        return Spooled.of(parts[0])
+    spool = archive.blobs.spool()
+    try:
+        for part in parts:
+            spool.write(part)
+        return spool.finish()
+    except BaseException:
+        spool.discard()
+        raise
+
+
+def transcoded(archive: Archive, file: Spooled, codecs: Codecs, transcoding: Transcoding | None) -> Spooled:
+    """The same file in another transfer syntax; takes `file` over, whatever happens."""
+    if transcoding is None:
+        return file
+    spool = archive.blobs.spool()
+    try:
+        view = file.view()
+        header = scan(view, archive.settings.limits, archive.settings.default_encoding, archive.dictionary)
+        if header.transfer_syntax_uid == transcoding.transfer_syntax_uid:
+            return file
+        # What is made here is a new instance already, so that it needs no other identifier for what it loses.
+        options = TranscodeOptions(transcoding.quality, keeps_sop_instance_uid=True)
+        transcode(view, header, transcoding.transfer_syntax_uid, spool, codecs, options)
+    except BaseException:
+        spool.discard()
+        file.discard()
+        raise
+    result = spool.finish()
+    file.discard()
+    return result
