@@ -9,7 +9,7 @@ from pydicom.tag import BaseTag
 
 from amonsul.dicom.uids import new_uid
 from amonsul.imaging.pixels import Pixels
-from amonsul.imaging.rewriting import SOP_CLASS_UID, SOP_INSTANCE_UID, sop_instance_uid_of
+from amonsul.imaging.rewriting import SOP_CLASS_UID, SOP_INSTANCE_UID, element_of, sop_instance_uid_of
 from amonsul.imaging.syntaxes import (
     JPEG_BASELINE,
     JPEG_EXTENDED,
@@ -45,7 +45,7 @@ def describe_samples(data_set: Dataset, pixels: Pixels, photometric_interpretati
         bits_allocated: as it is written.
     """
     tables = [*OFFSET_TABLES, _ENCAPSULATED_PIXEL_DATA_VALUE_TOTAL_LENGTH]
-    element = data_set.get(0x00280004)
+    element = element_of(data_set, 0x00280004)
     was_palette = element is not None and str(element.value).strip() == "PALETTE COLOR"
     for tag in [*tables, *_PALETTE] if was_palette and photometric_interpretation != "PALETTE COLOR" else tables:
         data_set.pop(BaseTag(tag), None)
@@ -119,7 +119,7 @@ def _describe_derivation(data_set: Dataset, how: str) -> None:
 
 
 def _values(data_set: Dataset, tag: int) -> list[str]:
-    element = data_set.get(tag)
+    element = element_of(data_set, tag)
     if element is None or element.value in (None, ""):
         return []
     return [str(part) for part in element.value] if element.VM > 1 else [str(element.value)]
@@ -130,7 +130,7 @@ def _append(data_set: Dataset, tag: int, vr: str, value: str) -> None:
 
 
 def _append_item(data_set: Dataset, tag: int, item: Dataset) -> None:
-    element = data_set.get(tag)
+    element = element_of(data_set, tag)
     items = list(element.value) if element is not None and element.VR == "SQ" else []
     set_element(data_set, tag, "SQ", ItemSequence([*items, item]))
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy
 from isal import isal_zlib
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -31,7 +32,10 @@ _MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 _SOURCE_APPLICATION_ENTITY_TITLE = 0x00020016
 _DATA_SET_TRAILING_PADDING = 0xFFFCFFFC
 _FIRST_PIXEL_DATA = 0x7FE00008
+_PYDICOM_ERRORS = (ValueError, KeyError, AttributeError, TypeError, EOFError, NotImplementedError, OSError)
 _WORDS = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
+
+_Elements: TypeAlias = dict[BaseTag, DataElement | RawDataElement]
 
 
 class Sink(Protocol):
@@ -60,25 +64,44 @@ def read_without_pixels(data: memoryview, header: Header, source: TransferSyntax
         data_set.pop(BaseTag(_DATA_SET_TRAILING_PADDING), None)
         if source.is_big_endian != target.is_big_endian:
             _swap_words(data_set)
-    except (ValueError, KeyError, AttributeError, TypeError, EOFError, NotImplementedError, OSError) as error:
+    except _PYDICOM_ERRORS as error:
         raise BadFileFormat(f"The data set cannot be read: {type(error).__name__}") from error
     return data_set
 
 
+def element_of(data_set: Dataset, tag: int) -> DataElement | None:
+    """One element, decoded.
+
+    Raises:
+        BadFileFormat: pydicom cannot decode it.
+    """
+    try:
+        return data_set.get(BaseTag(tag))
+    except _PYDICOM_ERRORS as error:
+        raise BadFileFormat(f"An element cannot be read: {type(error).__name__}") from error
+
+
 def sop_instance_uid_of(data_set: Dataset) -> str:
     """Of a data set that may have none."""
-    element = data_set.get(SOP_INSTANCE_UID)
+    element = element_of(data_set, SOP_INSTANCE_UID)
     return str(element.value or "") if element is not None else ""
 
 
 def head(header: Header, data_set: Dataset, target: TransferSyntax) -> bytes:
-    """Preamble and file meta information for a data set made from a file."""
+    """Preamble and file meta information for a data set made from a file.
+
+    Raises:
+        BadFileFormat: it is known by something else than a unique identifier.
+    """
     meta = header.file_meta
     sop_class_uid = attributes.text(header.data_set, SOP_CLASS_UID) or attributes.text(
         meta, _MEDIA_STORAGE_SOP_CLASS_UID
     )
     source_ae_title = attributes.text(meta, _SOURCE_APPLICATION_ENTITY_TITLE)
-    return file_head(sop_class_uid, sop_instance_uid_of(data_set), target.uid, source_ae_title)
+    try:
+        return file_head(sop_class_uid, sop_instance_uid_of(data_set), target.uid, source_ae_title)
+    except UnicodeEncodeError as error:
+        raise BadFileFormat("A unique identifier is none") from error
 
 
 def around_pixels(data_set: Dataset, target: TransferSyntax) -> tuple[list[bytes], list[bytes]]:
@@ -87,10 +110,13 @@ def around_pixels(data_set: Dataset, target: TransferSyntax) -> tuple[list[bytes
     Raises:
         BadFileFormat: it holds something that cannot be written.
     """
-    before, after = Dataset(), Dataset()
-    for tag in list(data_set.keys()):
-        half = before if tag < _FIRST_PIXEL_DATA else after
-        half[tag] = data_set.get_item(tag)
+    halves: tuple[_Elements, _Elements] = ({}, {})
+    try:
+        for tag in list(data_set.keys()):
+            halves[tag >= _FIRST_PIXEL_DATA][tag] = data_set.get_item(tag)  # any other way would decode all of them
+    except _PYDICOM_ERRORS as error:
+        raise BadFileFormat(f"The data set cannot be read: {type(error).__name__}") from error
+    before, after = Dataset(halves[0]), Dataset(halves[1])
     transfer_syntax_uid = EXPLICIT_VR_LITTLE_ENDIAN if target.is_deflated else target.uid
     return encode_data_set(before, transfer_syntax_uid), encode_data_set(after, transfer_syntax_uid)
 
