@@ -18,6 +18,7 @@ from amonsul.database.columns import COLUMNS, fold
 from amonsul.database.resources import Content, Resource
 from amonsul.dicom import json_tags
 from amonsul.dicom.elements import Element, Tag
+from amonsul.dicom.header import Header
 from amonsul.dicom.identifiers import PATIENT_ID
 from amonsul.dicom.keys import find_private
 from amonsul.dicom.levels import Level, OrthancId
@@ -44,6 +45,7 @@ __all__ = [
     "lookup",
     "requested_tags",
     "slices_of",
+    "stored_headers",
 ]
 
 RequestedValue = str | list[dict[str, object]]
@@ -237,6 +239,15 @@ def elements(
                     values[tag] = value
             answers.append(values)
     return answers
+
+
+def stored_headers(archive: Archive, resources: Sequence[Resource]) -> list[Header | None]:
+    """The stored headers of resources of one level: of each its own, or that of its first instance."""
+    if not resources:
+        return []
+    with archive.database.read() as tx:
+        headers = residual.HeaderLookup(tx, resources[0].level, [resource.row for resource in resources])
+        return [headers.header(resource.row) for resource in resources]
 
 
 def _shown(archive: Archive, tag: Tag, value: str | Element) -> RequestedValue | None:

@@ -232,13 +232,13 @@ def _wild_card(
 
 
 def _beginning_like(search: Search, expression: str, codes: tuple[str, ...]) -> tuple[str, dict[str, SqlValue]]:
-    """Names that begin with the letter of a code, or with one that a code folds; the rest is left to `residual`."""
+    """Names that begin with the letter of a code, or with what a code folds or drops; `residual` decides."""
     initial = codes[0][:1] if codes else ""
     if not initial.isascii() or not initial:
         return f"{expression} IS NOT NULL", {}
-    low, high, accented = search.name(), search.name(), search.name()
-    sql = f"({expression} >= :{low} AND {expression} < :{high}) OR {expression} >= :{accented}"
-    return sql, {low: initial, high: _next_character(initial), accented: "\x80"}
+    low, high, first, last = search.name(), search.name(), search.name(), search.name()
+    sql = f"({expression} >= :{low} AND {expression} < :{high}) OR {expression} < :{first} OR {expression} > :{last}"
+    return sql, {low: initial, high: _next_character(initial), first: "A", last: "\x7f"}
 
 
 def _next_character(character: str) -> str:

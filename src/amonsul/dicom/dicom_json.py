@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 
 from amonsul.dicom import vrs
-from amonsul.dicom.elements import Bulk, DataSet, Element, items_of, numbers_of
+from amonsul.dicom.elements import Bulk, DataSet, Element, Tag, items_of, numbers_of
 
 Path = tuple[str | int, ...]
 """Where an element is: `("00081140", 0, "00081150")`, tags and indices of items in turn."""
@@ -29,6 +29,24 @@ def to_json(
         kept_bulk_data_uri: the same for OD and OF, of which the values are at hand; None to write them as InlineBinary.
     """
     return _to_json(data_set, bulk_data_uri, kept_bulk_data_uri, ())
+
+
+def attribute(element: Element) -> dict[str, object]:
+    """One attribute in the model: its VR and its values, if it has any; what is not inline has none."""
+    (written,) = _to_json({Tag(0x00000001): element}, lambda _path, _bulk: None, lambda _path: None, ()).values()
+    assert isinstance(written, dict)
+    return written
+
+
+def element_of_text(vr: str, text: str) -> Element:
+    """An element of a value that is known as text, as the index keeps it; text that is no number becomes LO."""
+    if vr not in vrs.NUMBERS:
+        return Element(vr if vr in vrs.TEXT else "LO", text)
+    kind = int if vr in vrs.INTEGERS else float
+    try:
+        return Element(vr, [kind(part) for part in text.split("\\")] if text else [])
+    except ValueError:
+        return Element("LO", text)
 
 
 def _to_json(

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import assert_never
 
 from amonsul.dicom import vrs
+from amonsul.dicom.phonetic import name_codes
 from amonsul.errors import ParameterOutOfRange
 
 
@@ -56,7 +57,17 @@ class ListOf:
     values: tuple[str, ...]
 
 
-Match = Universal | SingleValue | WildCard | Range | ListOf
+@dataclass(frozen=True, slots=True)
+class Phonetic:
+    """A person name of which the components sound like these (fuzzy matching of PS3.18 §8.3.4.2).
+
+    A component that is empty, or missing at the end, matches any.
+    """
+
+    codes: tuple[str, ...]
+
+
+Match = Universal | SingleValue | WildCard | Range | ListOf | Phonetic
 
 MAX_KEY_LENGTH = 1 << 20
 """Of a key in characters: room for a list of 16,000 UIDs."""
@@ -120,6 +131,8 @@ def matches(match: Match, value: str | None, case_sensitive: bool = True) -> boo
         case WildCard(pattern):
             satisfied = _pattern(pattern)
             return any(map(satisfied, values)) or (len(values) > 1 and satisfied(value))
+        case Phonetic(codes):
+            return any(_sounds_like(codes, group) for one in values for group in one.split("="))
         case _:
             assert_never(match)
 
@@ -139,10 +152,17 @@ def folded(match: Match) -> Match:
             return WildCard(normalize(pattern))
         case ListOf(values):
             return ListOf(tuple(normalize(value) for value in values))
-        case Universal() | Range():
+        case Universal() | Range() | Phonetic():
             return match
         case _:
             assert_never(match)
+
+
+def _sounds_like(codes: tuple[str, ...], name: str) -> bool:
+    found = name_codes(name)
+    return len(found) >= len(codes) and all(
+        not wanted or wanted == code for wanted, code in zip(codes, found, strict=False)
+    )
 
 
 def _undotted(value: str) -> str:

@@ -120,14 +120,16 @@ class Application:
             return _BAD_LENGTH, True
         query = parse_query(raw) if (raw := scope["query_string"]) else {}
         if not has_body or call.route.body is Body.NONE:
-            request = Request(call.route.method, call.uri, call.params, query, headers, _NO_BODY, remote_ip, username)
+            request = Request(
+                call.route.method, call.uri, call.params, query, headers, _NO_BODY, remote_ip, username, raw
+            )
             if call.route.inline:
                 return self._dispatcher.answer(call, request), has_body
             return await self._run(partial(self._dispatcher.answer, call, request)), has_body
         body = await self._collect(receive, call, method, declared)
         if isinstance(body, Response):
             return body, True
-        request = Request(call.route.method, call.uri, call.params, query, headers, body, remote_ip, username)
+        request = Request(call.route.method, call.uri, call.params, query, headers, body, remote_ip, username, raw)
         held = 0 if body.path else body.size
         self._bodies_in_memory += held
         try:

@@ -12,6 +12,7 @@ from functools import partial
 from amonsul.dicom.levels import Level
 from amonsul.jobs.commands import Command
 from amonsul.web import openapi, remote_routes
+from amonsul.web.dicomweb.routes import dicom_web_routes
 from amonsul.web.rest import attachments, changes, jobs, resources, search, tags, tools, transform, uploads
 from amonsul.web.routing import Body, Parameter, Route
 from amonsul.web.services import LOG_CATEGORIES
@@ -74,6 +75,7 @@ def routes(settings: WebSettings) -> Sequence[Route]:
         table += _below_and_above(level)
         table += _metadata_and_attachments(level)
     table += remote_routes.remote_routes()
+    table += dicom_web_routes(settings.dicom_web)
     table += openapi.documentation_routes(lambda: routes(settings))
     return table
 

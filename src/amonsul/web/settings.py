@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from amonsul.web.dicomweb.settings import DicomWebSettings
+
 MIB = 1 << 20
 
 
@@ -94,6 +96,7 @@ class WebSettings:
     explorer_enabled: bool = True
     lossy_quality: int = 90
     zip_utf8: bool = False
+    dicom_web: DicomWebSettings = field(default_factory=DicomWebSettings)
 
     @property
     def authentication(self) -> bool:

@@ -35,6 +35,7 @@ class Request:
         body: complete; empty if the route takes none.
         remote_ip: of the client.
         username: of the client, empty without authentication.
+        raw_query: what follows `?`, for routes on which an argument may be given several times.
     """
 
     method: str
@@ -45,6 +46,11 @@ class Request:
     body: Spooled
     remote_ip: str = ""
     username: str = ""
+    raw_query: bytes = b""
+
+    def query_items(self) -> list[tuple[str, str]]:
+        """Arguments in order, as often as they are given."""
+        return list(_arguments(self.raw_query))
 
     def header(self, name: bytes) -> str | None:
         """The value of a header, by its name in lower case."""
@@ -112,12 +118,14 @@ NOT_FOUND = empty(404)
 
 def parse_query(raw: bytes) -> dict[str, str]:
     """Arguments of a query string; only `&` separates, so that lists may use `;`."""
-    arguments: dict[str, str] = {}
+    return dict(_arguments(raw))
+
+
+def _arguments(raw: bytes) -> Iterator[tuple[str, str]]:
     for part in raw.decode("latin-1").split("&"):
         name, _, value = part.partition("=")
         if name:
-            arguments[_decoded(name)] = _decoded(value)
-    return arguments
+            yield _decoded(name), _decoded(value)
 
 
 def _decoded(value: str) -> str:

@@ -1,0 +1,89 @@
+"""What a client wants to have, and bodies in several parts (PS3.18 §8.7).
+
+The query parameter `accept` goes before the header (PS3.18 §8.3.3.1). Answers in several parts are made while they are
+sent; whoever makes the parts says how many bytes there are, if that is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from amonsul.dicom import dicom_xml
+from amonsul.dicom.dictionary import Dictionary
+from amonsul.errors import AmonsulError
+from amonsul.protocols.media_types import MediaType, parse_accept
+from amonsul.protocols.multipart import end_of_parts, new_boundary, part_head
+from amonsul.web.values import Headers, Request, Response, Stream
+
+DICOM_JSON = "application/dicom+json"
+DICOM_XML = "application/dicom+xml"
+DICOM = "application/dicom"
+OCTET_STREAM = "application/octet-stream"
+MULTIPART = "multipart/related"
+
+_JSON_NAMES = (DICOM_JSON, "application/json", "*/*", "application/*")
+
+
+class NotAcceptable(AmonsulError):
+    """No media type that the client accepts can be made of the resource."""
+
+    http_status, orthanc_status, message = 406, 8, "Bad request"
+
+
+def accepted(request: Request) -> Sequence[MediaType]:
+    """The media types that a request accepts, best first."""
+    return parse_accept(request.query.get("accept") or request.header(b"accept"))
+
+
+def wants_xml(request: Request, *, default: bool | None = False) -> bool | None:
+    """Whether data sets are wanted in XML rather than in JSON; `default` if the request accepts neither."""
+    for one in accepted(request):
+        if one.name in _JSON_NAMES or (one.name == MULTIPART and one.root == DICOM_JSON):
+            return False
+        if one.name == DICOM_XML or (one.name == MULTIPART and one.root == DICOM_XML):
+            return True
+    return default
+
+
+def models_response(
+    models: Sequence[Mapping[str, object]], dictionary: Dictionary, *, as_xml: bool, headers: Headers = ()
+) -> Response:
+    """Data sets of the JSON model as an array, or each as a part in XML."""
+    if not as_xml:
+        return Response(200, DICOM_JSON.encode(), orjson.dumps(models), headers)
+    parts = (Part(((("Content-Type"), DICOM_XML),), (dicom_xml.from_json(model, dictionary),)) for model in models)
+    boundary = new_boundary()
+    body = b"".join(write_parts(boundary, parts))
+    return Response(200, multipart_type(DICOM_XML, boundary), body, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a body: headers, and its bytes in pieces."""
+
+    headers: tuple[tuple[str, str], ...]
+    pieces: Iterable[bytes]
+
+
+def multipart_type(root: str, boundary: str) -> bytes:
+    """The media type of a body in parts."""
+    return f'{MULTIPART}; type="{root}"; boundary={boundary}'.encode()
+
+
+def write_parts(boundary: str, parts: Iterable[Part]) -> Iterator[bytes]:
+    """The bytes of a body; the parts are taken one after the other."""
+    count = 0
+    for part in parts:
+        yield part_head(boundary, part.headers, count == 0)
+        yield from part.pieces
+        count += 1
+    yield end_of_parts(boundary, count == 0)
+
+
+def multipart_response(root: str, parts: Iterable[Part], headers: Headers = (), length: int | None = None) -> Response:
+    """200 with a body in parts that are made while they are sent."""
+    boundary = new_boundary()
+    return Response(200, multipart_type(root, boundary), Stream(write_parts(boundary, parts), length), headers)
