@@ -117,7 +117,7 @@ class Association:
         self._buffer = memoryview(bytearray(_READ_SIZE))
         self._timeout_s = timeout_s
         self._max_pdu_length = 0
-        self._message_id = 0
+        self._tried: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def open(
@@ -165,6 +165,11 @@ class Association:
                 self.contexts[context.context_id] = AcceptedContext(
                     context.context_id, offer.abstract_syntax, context.transfer_syntax
                 )
+        self._tried = frozenset(
+            (context.abstract_syntax, context.transfer_syntaxes[0])
+            for context in request.presentation_contexts
+            if len(context.transfer_syntaxes) == 1
+        )
         self._max_pdu_length = event.answer.user_information.max_pdu_length
         if 0 < self._max_pdu_length < MIN_PDU_LENGTH:
             raise self._broken(f"it takes PDUs of {self._max_pdu_length} bytes only")
@@ -192,10 +197,10 @@ class Association:
                     return context
         return None
 
-    def next_message_id(self) -> int:
-        """A message ID that no other operation of this association has."""
-        self._message_id = self._message_id % 0xFFFF + 1
-        return self._message_id
+    def covers(self, needed: Iterable[tuple[str, str]]) -> bool:
+        """Whether a new association would not do better for these SOP classes and transfer syntaxes."""
+        accepted = {(context.abstract_syntax, context.transfer_syntax) for context in self.contexts.values()}
+        return all(pair in self._tried or pair in accepted for pair in needed)
 
     def set_timeout(self, timeout_s: float) -> None:
         """Longest wait for each answer from now on; 0 is no limit."""

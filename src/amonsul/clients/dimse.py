@@ -345,16 +345,22 @@ class DicomClient:
     def _batches(self, instances: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
         """Runs of instances that need no more contexts than one association has."""
         batch: list[Outgoing] = []
-        needed: dict[tuple[str, str], None] = {}
+        needed: set[tuple[str, str]] = set()
         for instance in instances:
-            contexts = {(instance.sop_class_uid, uid) for uid in (instance.transfer_syntax_uid, *self._uncompressed)}
-            if len(needed.keys() | contexts) > MAX_CONTEXTS:
+            own = set(self._contexts_of(instance.sop_class_uid, instance.transfer_syntax_uid))
+            if batch and len(needed | own) > MAX_CONTEXTS:
                 yield batch
-                batch, needed = [], {}
-            needed.update(dict.fromkeys(contexts))
+                batch, needed = [], set()
+            needed |= own
             batch.append(instance)
         if batch:
             yield batch
+
+    def _contexts_of(self, sop_class_uid: str, transfer_syntax_uid: str) -> Iterator[tuple[str, str]]:
+        """As it is, and what can stand in for that: each apart, since a remote chooses one of those in a context."""
+        yield sop_class_uid, transfer_syntax_uid
+        for stand_in in self._uncompressed:
+            yield sop_class_uid, stand_in
 
     @contextmanager
     def _storing(self, remote: Remote, batch: Sequence[Outgoing]) -> Iterator[_Hold]:
@@ -379,25 +385,17 @@ class DicomClient:
         except BaseException:
             if hold.awaits:  # what is due would be taken for the answer to a later request
                 hold.association.abort()
-            self._pool.give_back(key, needed.keys(), hold.association)
+            self._pool.give_back(key, hold.association)
             raise
-        self._pool.give_back(key, needed.keys(), hold.association)
+        self._pool.give_back(key, hold.association)
 
     def _storage_contexts(self, needed: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[str, ...]]]:
-        """A context for each transfer syntax as it is, and one for each that can stand in for it.
-
-        Separate ones leave the choice to us; of several in one context the remote takes which it likes.
-        """
-        proposals: dict[tuple[str, tuple[str, ...]], None] = {}
-        for sop_class_uid, transfer_syntax_uid in needed:
-            proposals[sop_class_uid, (transfer_syntax_uid,)] = None
-            for uid in self._uncompressed:
-                proposals[sop_class_uid, (uid,)] = None
-        classes = {sop_class_uid for sop_class_uid, _ in needed}
-        for sop_class_uid in _COMMON_CLASSES[:_ALSO_PROPOSED]:
-            if sop_class_uid not in classes:
-                proposals[sop_class_uid, self._uncompressed] = None
-        return list(proposals)[:MAX_CONTEXTS]
+        """What is needed now, and common classes, so that the association can be used again."""
+        own = dict.fromkeys(context for need in needed for context in self._contexts_of(*need))
+        proposals = [(sop_class_uid, (transfer_syntax_uid,)) for sop_class_uid, transfer_syntax_uid in own]
+        classes = {sop_class_uid for sop_class_uid, _ in own}
+        also = [uid for uid in _COMMON_CLASSES[:_ALSO_PROPOSED] if uid not in classes]
+        return [*proposals, *((uid, self._uncompressed) for uid in also)][:MAX_CONTEXTS]
 
     def _prepare(self, association: Association, remote: Remote, instance: Outgoing | None) -> _Ready | Outcome | None:
         """Choose how an instance is sent and open it; an outcome if it cannot be sent."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from amonsul.clients.dimse import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
@@ -42,6 +43,7 @@ IDENTIFYING_KEYS: Final[Mapping[Level, tuple[Tag, ...]]] = {
 }
 """What is asked of every resource of a level, so that it can be retrieved later."""
 
+_NUMBER_STRINGS: Final = ("DS", "IS")
 _COMPUTED: Final = frozenset(
     (
         0x00080056,  # InstanceAvailability
@@ -102,7 +104,12 @@ def worklist_identifier(keys: Mapping[Tag, Value], dictionary: Dictionary, chars
     identifier.add_new(_SPECIFIC_CHARACTER_SET, "CS", charset.split("\\") if "\\" in charset else charset)
     encoder = Encoder(dictionary, unencodable=Unencodable.SWITCH, default_charset=charset)
     for tag, value in keys.items():
-        encoder.put(identifier, tag, value)
+        vr = dictionary.vr(tag)
+        if isinstance(value, Text) and vr in _NUMBER_STRINGS and value.text.isascii():
+            # ranges and wildcards are keys, though no values
+            identifier[tag] = DataElement(tag, vr, value.text, already_converted=True)
+        else:
+            encoder.put(identifier, tag, value)
     return identifier
 
 

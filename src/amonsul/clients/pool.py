@@ -1,7 +1,7 @@
 """Associations that wait for their next use (`DicomAssociationCloseDelay`).
 
-One is lent to one caller at a time. It comes back with what it was proposed for; a later caller gets it if everything
-that he needs was proposed then, whatever came of it. A thread, which exists only while something waits, releases
+One is lent to one caller at a time. A later caller gets it if everything that he needs was proposed when it was made,
+whatever came of it. A thread, which exists only while something waits, releases
 those that nobody came for.
 """
 
@@ -22,7 +22,6 @@ _MOST_KEPT: Final = 64
 class _Kept:
     key: Hashable
     association: Association
-    proposed: frozenset[tuple[str, str]]
     until: float
 
 
@@ -40,9 +39,7 @@ class AssociationPool:
         """An association that waits, for which all these SOP classes and transfer syntaxes were proposed."""
         while True:
             with self._changed:
-                found = next(
-                    (kept for kept in self._kept if kept.key == key and kept.proposed.issuperset(needed)), None
-                )
+                found = next((kept for kept in self._kept if kept.key == key and kept.association.covers(needed)), None)
                 if found is None:
                     return None
                 self._kept.remove(found)
@@ -50,7 +47,7 @@ class AssociationPool:
                 return found.association
             found.association.abort()  # the remote ended it meanwhile
 
-    def give_back(self, key: Hashable, proposed: Collection[tuple[str, str]], association: Association) -> None:
+    def give_back(self, key: Hashable, association: Association) -> None:
         """Keep an association for others, or release it."""
         if not association.is_open:
             return
@@ -59,7 +56,7 @@ class AssociationPool:
             if self._delay_s > 0 and not self._is_closed:
                 surplus = self._kept.pop(0).association if len(self._kept) >= _MOST_KEPT else None
                 until = time.monotonic() + self._delay_s
-                self._kept.append(_Kept(key, association, frozenset(proposed), until))
+                self._kept.append(_Kept(key, association, until))
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._release_late, name="dicom-associations", daemon=True)
                     self._thread.start()

@@ -212,13 +212,20 @@ class JobEngine:
                 job = self.get(job_id)
             if job.state.ended or (deadline is not None and self._clock() >= deadline):
                 if job.state is State.FAILURE:
-                    raise waiter.error or revive(job.failure)
+                    raise self._answered(waiter.error or revive(job.failure), job)
                 return job
             if self._stopping:
                 raise Unavailable("the server is stopping; the job goes on at its next start")
             waiter.ended.wait(
                 self._settings.poll_s if deadline is None else min(self._settings.poll_s, deadline - self._clock())
             )
+
+    def _answered(self, error: AmonsulError, job: Job) -> AmonsulError:
+        """The failure of a job as whoever waits for it is told."""
+        kind = self._kinds.get(job.kind)
+        if kind is not None and kind.answer_payload is not None:
+            error.payload = kind.answer_payload(job.content, error.payload)
+        return error
 
     def _forget_waiter(self, job_id: str, waiter: _Waiter) -> None:
         with self._changed:

@@ -36,6 +36,8 @@ def refusal(error: AmonsulError, method: str, uri: str, describe: bool, headers:
     body: dict[str, object] = {}
     if error.details:
         body["Details"] = error.details
+    if error.payload is not None:
+        body["ErrorPayload"] = error.payload
     body["HttpError"] = _PHRASES.get(error.http_status, "")
     body["HttpStatus"] = error.http_status
     body["Message"] = error.message
