@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as ItemSequence
@@ -32,7 +33,7 @@ _PALETTE = (
 
 def set_element(data_set: Dataset, tag: int, vr: str, value: object) -> None:
     """Put an element in, in place of whatever there was."""
-    data_set[BaseTag(tag)] = DataElement(tag, vr, value)
+    data_set[BaseTag(tag)] = DataElement(tag, vr, value, validation_mode=IGNORE)
 
 
 def describe_samples(data_set: Dataset, pixels: Pixels, photometric_interpretation: str, bits_allocated: int) -> None:
