@@ -181,6 +181,14 @@ class TestIngest:
         assert asked == [REST, REST]
         assert statistics.system(archive).instances == 1
 
+    def test_a_filter_may_store_something_itself(self, archive: Archive) -> None:
+        def add_another(header: object, origin: object) -> int | None:
+            store_instance(archive, instance=2)
+            return None
+
+        assert store_instance(replace(archive, filters=(add_another,))).status is IngestStatus.SUCCESS
+        assert statistics.system(archive).instances == 2
+
     def test_without_md5_none_is_kept(self, archive: Archive) -> None:
         stored = store_instance(with_settings(archive, store_md5=False))
         file = read.attachment(archive, Level.INSTANCE, stored.instance_id)

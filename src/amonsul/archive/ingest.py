@@ -34,9 +34,9 @@ from amonsul.dicom.scanner import scan
 
 logger = logging.getLogger(__name__)
 
-_preparing = threading.Lock()
-"""Preparing is all work of the interpreter. Callers that take turns at it leave the interpreter to those who write;
-without, eight callers are half as fast as one."""
+_reading = threading.Lock()
+"""Reading a header is all work of the interpreter. Callers that take turns at it leave the interpreter to those who
+write, who else wait for it after each call of the system or the database: four callers were half as fast as one."""
 _LONG_BYTES = 4 << 20
 """Larger files do not wait for their turn, so that a deflated one that takes long holds nobody up."""
 
@@ -85,23 +85,28 @@ def ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What is known of an instance before anything is written."""
+class _Read:
+    """What the bytes say: the header, also as it is kept, and the answer if all goes well."""
 
-    answer: Ingested
     header: Header
     packed: bytes
+    answer: Ingested
 
 
 def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
     if spooled.size <= _LONG_BYTES:
-        with _preparing:
-            prepared = _prepare(archive, spooled, origin)
+        with _reading:
+            found = _read(archive, spooled)
     else:
-        prepared = _prepare(archive, spooled, origin)
-    if isinstance(prepared, Ingested):
-        return prepared
-    header, stored = prepared.header, prepared.answer
+        found = _read(archive, spooled)
+    crash_point("ingest.scanned")
+    header, stored = found.header, found.answer
+    for is_refused in archive.filters:
+        refusal = is_refused(header, origin)
+        if refusal is not None:
+            return replace(stored, status=IngestStatus.FILTERED_OUT, refusal=refusal)
+    if _is_kept(archive, spooled, stored.instance_id):
+        return replace(stored, status=IngestStatus.ALREADY_STORED)
 
     files = _stage(archive, spooled, header)
     crash_point("ingest.staged")
@@ -114,7 +119,7 @@ def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
         expected_number_of_instances=_expected_number_of_instances(header.data_set),
         remote_aet=origin.remote_aet if isinstance(origin, DicomOrigin) else "",
         metadata=_metadata(header, origin),
-        header=prepared.packed,
+        header=found.packed,
         file=files[0],
         more_files=files[1:],
     )
@@ -131,10 +136,8 @@ def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
     return stored
 
 
-def _prepare(archive: Archive, spooled: Spooled, origin: Origin) -> _Prepared | Ingested:
-    """Everything that needs no disk; the answer if the instance need not be stored."""
-    settings = archive.settings
-    header = scan(spooled.view(), settings.limits, archive.default_encoding, archive.dictionary)
+def _read(archive: Archive, spooled: Spooled) -> _Read:
+    header = scan(spooled.view(), archive.settings.limits, archive.default_encoding, archive.dictionary)
     named = identifiers_of(header.data_set)
     answer = Ingested(
         IngestStatus.SUCCESS,
@@ -145,20 +148,20 @@ def _prepare(archive: Archive, spooled: Spooled, origin: Origin) -> _Prepared | 
         _text(header.data_set, _SOP_CLASS_UID),
         named.sop_instance_uid,
     )
-    crash_point("ingest.scanned")
-    for is_refused in archive.filters:
-        refusal = is_refused(header, origin)
-        if refusal is not None:
-            return replace(answer, status=IngestStatus.FILTERED_OUT, refusal=refusal)
-    if settings.overwrite is not Overwrite.ALWAYS:
-        with archive.database.read() as tx:
-            present = storing.find_instance(tx, answer.instance_id)
-        if present is not None and (
-            settings.overwrite is Overwrite.NEVER
-            or _is_same(archive, spooled, answer.instance_id, present[2], present[3])
-        ):
-            return replace(answer, status=IngestStatus.ALREADY_STORED)
-    return _Prepared(answer, header, encode_header(header))
+    return _Read(header, encode_header(header), answer)
+
+
+def _is_kept(archive: Archive, spooled: Spooled, instance_id: OrthancId) -> bool:
+    """Whether the instance is there and these bytes do not replace it."""
+    if archive.settings.overwrite is Overwrite.ALWAYS:
+        return False
+    with archive.database.read() as tx:
+        present = storing.find_instance(tx, instance_id)
+    if present is None:
+        return False
+    return archive.settings.overwrite is Overwrite.NEVER or _is_same(
+        archive, spooled, instance_id, present[2], present[3]
+    )
 
 
 def _stage(archive: Archive, spooled: Spooled, header: Header) -> list[storing.NewAttachment]:
