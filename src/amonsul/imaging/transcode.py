@@ -292,7 +292,7 @@ class _Work:
         writable = WRITABLE[self._target.uid]
         if pixels.photometric_interpretation in writable.takes or not writable.is_lossy:
             return pixels
-        if pixels.photometric_interpretation in ("PALETTE COLOR", "YBR_PARTIAL", "YBR_PARTIAL_420"):
+        if pixels.photometric_interpretation in ("PALETTE COLOR", "YBR_FULL", "YBR_PARTIAL", "YBR_PARTIAL_420"):
             return Pixels(to_rgb(pixels, palette_of(self._frames)), "RGB", 8)
         return pixels
 
