@@ -329,12 +329,20 @@ def find_worklist(services: Services, request: Request) -> Response:
 
 
 def search(client: DicomClient, modality: Modality, model: str, identifier: Dataset) -> Iterator[DataSet]:
-    """Answers of a modality, a bounded number of them."""
+    """Answers of a modality, a bounded number of them; those that are instances bear their UID twice, as clients know.
+
+    Raises:
+        NoPresentationContext: it does not serve this model.
+        NetworkProtocolError: it cannot be reached, or refuses.
+    """
     for number, answer in enumerate(client.find(modality, model, identifier)):
         if number >= MAX_ANSWERS:
             logger.warning("%s has more than %d answers; the rest is left out", modality.ae_title, MAX_ANSWERS)
             return
-        yield answer
+        if identifier.get("QueryRetrieveLevel") == LEVEL_NAMES[Level.INSTANCE] and SOP_INSTANCE_UID in answer:
+            yield {_MEDIA_STORAGE_SOP_INSTANCE_UID: answer[SOP_INSTANCE_UID], **answer}
+        else:
+            yield answer
 
 
 def _find(services: Services, modality: Modality, level: Level, keys: Mapping[Tag, str]) -> Sequence[DataSet]:
