@@ -14,7 +14,7 @@ from amonsul.dicom.elements import Bulk, Tag
 from amonsul.errors import BadFileFormat, NotImplementedHere
 from amonsul.imaging.attributes import integer, numbers
 from amonsul.imaging.frames import Frames
-from amonsul.imaging.pixels import Array, Pixels
+from amonsul.imaging.pixels import Array, Pixels, in_blocks
 
 _MAX_ENTRIES = 65536
 
@@ -53,9 +53,9 @@ def to_rgb(pixels: Pixels, palette: Palette | None) -> Array:
         case "RGB":
             return eight_bits(pixels)
         case "YBR_FULL" | "YBR_FULL_422":
-            return _full_range(eight_bits(pixels))
+            return in_blocks(eight_bits(pixels), _full_range, (3,))
         case "YBR_PARTIAL" | "YBR_PARTIAL_422" | "YBR_PARTIAL_420":
-            return _partial_range(eight_bits(pixels))
+            return in_blocks(eight_bits(pixels), _partial_range, (3,))
         case other:
             raise NotImplementedHere(f"Photometric Interpretation {other}")
 

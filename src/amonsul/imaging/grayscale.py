@@ -16,7 +16,7 @@ from amonsul.dicom.elements import Bulk, DataSet, Tag
 from amonsul.errors import BadFileFormat
 from amonsul.imaging.attributes import items, number, numbers, text
 from amonsul.imaging.frames import Frames
-from amonsul.imaging.pixels import Array, Pixels
+from amonsul.imaging.pixels import Array, Pixels, in_blocks
 
 _MAX_TABLE = 1 << 16
 
@@ -216,7 +216,7 @@ def display(pixels: Pixels, description: Grayscale, window: Window | None) -> Ar
         return numpy.subtract(255, grey, out=grey) if description.is_inverse else grey
 
     is_cheap = voi_lut is None and description.modality_lut is None and window.function is not VoiLutFunction.SIGMOID
-    return shown(pixels.samples) if is_cheap else _by_table(pixels.samples, shown)
+    return in_blocks(pixels.samples, shown) if is_cheap else _by_table(pixels.samples, shown)
 
 
 def full_range(pixels: Pixels, description: Grayscale) -> Window:
@@ -230,10 +230,10 @@ def full_range(pixels: Pixels, description: Grayscale) -> Window:
 
 def _by_table(samples: Array, function: Callable[[Array], Array]) -> Array:
     """Compute a costly function once per value that occurs, where there are few."""
-    if samples.dtype.kind == "f" or samples.size == 0:
-        return function(samples)
+    if samples.dtype.kind == "f":
+        return in_blocks(samples, function)
     low, high = int(samples.min()), int(samples.max())
     if high - low >= min(_MAX_TABLE, samples.size):
-        return function(samples)
+        return in_blocks(samples, function)
     table = function(numpy.arange(low, high + 1, dtype=numpy.int64))
-    return table.take(samples.astype(numpy.int64) - low)
+    return in_blocks(samples, lambda block: table.take(block.astype(numpy.int64) - low))

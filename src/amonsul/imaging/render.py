@@ -18,7 +18,7 @@ from amonsul.imaging.colour import Palette, palette_of, to_rgb
 from amonsul.imaging.decode import decode_frame
 from amonsul.imaging.frames import Frames
 from amonsul.imaging.grayscale import Grayscale, VoiLutFunction, Window, display, full_range, grayscale
-from amonsul.imaging.pixels import Array, Pixels
+from amonsul.imaging.pixels import Array, Pixels, in_blocks
 
 MAX_PICTURE_PIXELS = 1 << 26
 """Of a picture that is resized; what the file holds may be larger."""
@@ -80,18 +80,19 @@ def stretched(samples: Array) -> Array:
     low, high = samples.min(), samples.max()
     if low == high:
         return numpy.zeros(samples.shape, numpy.uint8)
-    if samples.dtype.itemsize > 2:
-        values = samples.astype(numpy.float64)
-        values -= float(low)
-        values *= 255.0 / (float(high) - float(low))
-        values += 0.5
-        return values.astype(numpy.uint8)
     if samples.dtype == numpy.uint8 and int(low) == 0 and int(high) == 255:
         return samples
-    scale = 255.0 / (int(high) - int(low))
-    grey = numpy.multiply(samples, numpy.float32(scale), dtype=numpy.float32)
-    grey += numpy.float32(0.5 - int(low) * scale)
-    return grey.astype(numpy.uint8)
+    scale = 255.0 / (float(high) - float(low))
+    if samples.dtype.itemsize > 2:
+        return in_blocks(samples, lambda block: (block.astype(numpy.float64) - float(low)) * scale + 0.5)
+    factor, offset = numpy.float32(scale), numpy.float32(0.5 - int(low) * scale)
+
+    def stretch(block: Array) -> Array:
+        grey = numpy.multiply(block, factor, dtype=numpy.float32)
+        grey += offset
+        return grey
+
+    return in_blocks(samples, stretch)
 
 
 def rendered(pixels: Pixels, description: Grayscale, palette: Palette | None, rendering: Rendering) -> Array:
