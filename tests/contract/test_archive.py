@@ -588,6 +588,14 @@ class TestUserData:
             with pytest.raises(Forbidden):
                 edit.delete_attachment(archive, Level.INSTANCE, stored.instance_id, name)
 
+    def test_without_md5_an_attachment_is_still_announced_with_one(self, archive: Archive) -> None:
+        archive = with_settings(archive, store_md5=False)
+        study = store_instance(archive).study_id
+        written = edit.set_attachment(archive, Level.STUDY, study, "1024", Spooled.of(b"abc"))
+        assert written.md5 == "900150983cd24fb0d6963f7d28e17f72"
+        assert read.attachment(archive, Level.STUDY, study, "1024").md5 == ""
+        edit.set_attachment(archive, Level.STUDY, study, "1024", Spooled.of(b"abd"), Expected(0, written.md5))
+
     def test_labels_are_added_and_removed(self, archive: Archive) -> None:
         stored = store_instance(archive)
         for label in ("b", "a", "b"):
@@ -658,7 +666,9 @@ class TestChanges:
         assert ([export.remote_modality for export in page.exports], page.done) == (["remote0", "remote1"], False)
         assert changes.last_export(archive).exports[0].remote_modality == "remote2"
         changes.clear_exports(archive)
-        assert changes.exports(archive).exports == []
+        assert changes.exports(archive) == changes.ExportsPage([], None, 0, True)
+        changes.log_export(archive, Level.STUDY, NOWHERE, "remote3", ("P", "1.2", "", ""))
+        assert changes.last_export(archive).last == 4  # numbers go on
 
 
 class TestCheck:

@@ -197,6 +197,7 @@ def set_attachment(
     """
     try:
         number = _user_attachment(archive, name)
+        md5 = "" if archive.settings.store_md5 else md5_of(spooled.view())  # the answer has it, the index does not
         new = stage(archive, spooled, number)
     finally:
         spooled.discard()
@@ -214,7 +215,7 @@ def set_attachment(
         revision = 0 if present is None else present.revision + 1
         attachments.put(tx, level, row, new, revision)
         changes.append(tx, "UpdatedAttachment", level, row, orthanc_id, clock.now())
-        return Written(revision, new.md5), gone
+        return Written(revision, new.md5 or md5), gone
 
     written, gone = _write_staged(archive, new, work)
     reclaim(archive, gone)
@@ -371,5 +372,6 @@ def _check(archive: Archive, expected: Expected | None, present: tuple[int, str]
         if archive.settings.check_revisions:
             raise Conflict
         return
-    if expected.revision != present[0] or expected.md5 not in (None, present[1]):
+    revision, md5 = present
+    if expected.revision != revision or (md5 and expected.md5 not in (None, md5)):
         raise Conflict

@@ -177,9 +177,9 @@ def exports_after(tx: Transaction, since: int, limit: int, *, newest: bool = Fal
 
 
 def last_export_number(tx: Transaction) -> int:
-    """The highest number that was given to an export."""
-    row = tx.one("SELECT last_export FROM statistics WHERE id = 1")
-    return row[0] if row else 0
+    """The number of the newest line of the log of exports; 0 if it is empty."""
+    row = tx.one("SELECT MAX(sequence) FROM exports")
+    return (row[0] if row else 0) or 0
 
 
 def clear_exports(tx: Transaction) -> None:
