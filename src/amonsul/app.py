@@ -56,6 +56,7 @@ from amonsul.jobs.kinds.dicom_modality_store import modality_store
 from amonsul.jobs.kinds.dicom_move_scu import move_scu
 from amonsul.jobs.kinds.merge_study import merge_study
 from amonsul.jobs.kinds.resource_modification import resource_modification
+from amonsul.jobs.kinds.archive import archive_kind, media_kind
 from amonsul.jobs.kinds.split_study import split_study
 from amonsul.web.server import build_application, listening_sockets, server_config
 from amonsul.web.services import Remotes, Services, Switch, Switches
@@ -316,6 +317,8 @@ def _shared(
     def get() -> V:
         value = archive.switches.get(name)
         return configured if value is None else decode(value)
+            archive_kind(archive, codecs),
+            media_kind(archive, codecs),
 
     return Switch(get, lambda value: archive.switches.set(name, encode(value)))
 

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -13,11 +14,12 @@ from pydicom.uid import UID
 
 from amonsul.archive import read
 from amonsul.archive.context import Archive
+from amonsul.archive.read import StoredAttachment
 from amonsul.blobs.spool import Spooled
 from amonsul.dicom.encoding import encode_file
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.scanner import scan
-from amonsul.errors import BadFileFormat
+from amonsul.errors import BadFileFormat, InexistentFile
 from amonsul.imaging.codecs import Codecs
 from amonsul.imaging.transcode import TranscodeOptions, transcode
 
@@ -105,3 +107,34 @@ def transcoded(archive: Archive, file: Spooled, codecs: Codecs, transcoding: Tra
     result = spool.finish()
     file.discard()
     return result
+
+
+def copied(archive: Archive, stored: StoredAttachment) -> Spooled:
+    """The bytes of an attachment, mapped where there is a file; `discard` leaves what is stored alone."""
+    path = stored.path()
+    if path is not None:
+        return _Mapped(path, stored.size)
+    spool = archive.blobs.spool()
+    try:
+        for chunk in stored.chunks():
+            spool.write(chunk)
+        return spool.finish()
+    except BaseException:
+        spool.discard()
+        raise
+
+
+class _Mapped(Spooled):
+    """A file of the storage, looked at in place."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(None, path, size)
+        try:
+            self.view()  # opened now: it may go away
+        except FileNotFoundError as error:
+            raise InexistentFile from error
+
+    def discard(self) -> None:
+        """Let go of it."""
+        self.path = None
+        super().discard()

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from amonsul.dicom.levels import Level
-from amonsul.jobs.commands import Command
-from amonsul.web import openapi, remote_routes
+from amonsul.web import job_routes, openapi, remote_routes
 from amonsul.web.dicomweb.routes import dicom_web_routes
-from amonsul.web.rest import attachments, changes, jobs, resources, search, tags, tools, transform, uploads
+from amonsul.web.rest import attachments, changes, resources, search, tags, tools, uploads
 from amonsul.web.routing import Body, Parameter, Route
 from amonsul.web.services import LOG_CATEGORIES
 from amonsul.web.settings import WebSettings
@@ -45,6 +44,10 @@ _IF_MATCH = Parameter("If-Match", "ETag that must be current, or 409.", place="h
 _RANGE = Parameter("Range", "Part of the bytes: `bytes=0-99`.", place="header")
 _ACCEPT = Parameter("Accept", "`application/dicom+json` or `application/dicom+xml` for those models.", place="header")
 
+_RECONSTRUCT_FILES = Parameter(
+    "ReconstructFiles", "Also store the files as the configuration says now (`StorageCompression`).", "boolean"
+)
+
 _TAG_NAMES = {
     Level.PATIENT: "Patients",
     Level.STUDY: "Studies",
@@ -69,11 +72,12 @@ _QUERY_FIELDS = (
 
 def routes(settings: WebSettings) -> Sequence[Route]:
     """The table for a server with these settings."""
-    table = [*_system(), *_tools(), *_log_levels(), *_changes(), *_jobs(), *_instances(), *_transform()]
+    table = [*_system(), *_tools(), *_log_levels(), *_changes(), *_instances()]
     for level in Level:
         table += _level(level)
         table += _below_and_above(level)
         table += _metadata_and_attachments(level)
+    table += job_routes.job_routes()
     table += remote_routes.remote_routes()
     table += dicom_web_routes(settings.dicom_web)
     table += openapi.documentation_routes(lambda: routes(settings))
@@ -169,6 +173,27 @@ def _tools() -> Iterator[Route]:
             answers=_TEXT,
         )
     yield Route("GET", "/tools/labels", resources.all_labels, "List all labels in use", tag)
+    yield Route(
+        "POST",
+        "/tools/reconstruct",
+        reconstruction.reconstruct_all,
+        "Read all stored instances anew",
+        tag,
+        "Writes the index anew from the files, after changes of `ExtraMainDicomTags`, `Dictionary` or `DefaultEncoding`.",
+        body=Body.SMALL,
+        request_types=("application/json",),
+        fields=(_RECONSTRUCT_FILES,),
+        answers=_TEXT,
+    )
+    yield Route(
+        "POST",
+        "/tools/invalidate-tags",
+        reconstruction.invalidate_tags,
+        "Remove all summaries of the type dicom-as-json",
+        tag,
+        body=Body.SMALL,
+        answers=_TEXT,
+    )
     yield Route(
         "POST",
         "/tools/execute-script",
@@ -298,46 +323,6 @@ def _changes() -> Iterator[Route]:
         parameters=(since, limit, last),
     )
     yield Route("DELETE", "/exports", changes.clear_exports, "Forget all exports", tag, answers=_TEXT)
-
-
-def _jobs() -> Iterator[Route]:
-    tag, one, output = "Jobs", "/jobs/{id}", "/jobs/{id}/{name}"
-    state = Parameter("state", "Only jobs in these states, separated by semicolons.")
-    kind = Parameter("type", "Only jobs of these types, separated by semicolons.")
-    yield Route(
-        "GET",
-        "/jobs",
-        jobs.list_jobs,
-        "List jobs",
-        tag,
-        parameters=(
-            Parameter("expand", "Describe the jobs instead of listing their identifiers.", "boolean"),
-            state,
-            kind,
-            Parameter("since", "Skip so many jobs.", "integer"),
-            Parameter("limit", "Report at most so many jobs.", "integer"),
-        ),
-    )
-    yield Route("DELETE", "/jobs", jobs.purge_jobs, "Forget ended jobs", tag, parameters=(state, kind))
-    yield Route("GET", one, jobs.get_job, "Describe a job", tag)
-    yield Route("DELETE", one, jobs.delete_job, "Forget an ended job", tag, answers=_TEXT)
-    for command, summary in (
-        (Command.PAUSE, "Pause a job"),
-        (Command.CANCEL, "End a job"),
-        (Command.RESUME, "Let a paused job go on"),
-        (Command.RESUBMIT, "Run a failed job again"),
-    ):
-        yield Route("POST", f"{one}/{command.value}", partial(jobs.command_job, command), summary, tag)
-    yield Route(
-        "GET",
-        output,
-        jobs.get_output,
-        "Download what a job made",
-        tag,
-        parameters=(_FILENAME, _RANGE),
-        answers=_BINARY,
-    )
-    yield Route("DELETE", output, jobs.delete_output, "Remove what a job made", tag, answers=_TEXT)
 
 
 # ---------------------------------------------------------------------------------------------------- resources
@@ -619,6 +604,19 @@ def _metadata_and_attachments(level: Level) -> Iterator[Route]:
         tag,
         parameters=(Parameter("full", "Report numbers beside the names.", "boolean"),),
     )
+    this_level = Parameter("LimitToThisLevelMainDicomTags", f"Only the main tags of the {name} itself.", "boolean")
+    yield Route(
+        "POST",
+        f"{one}/reconstruct",
+        partial(reconstruction.reconstruct, level),
+        f"Read the instances of a {name} anew",
+        tag,
+        "Writes the index anew from the files.",
+        body=Body.SMALL,
+        request_types=("application/json",),
+        fields=(_RECONSTRUCT_FILES, this_level),
+        answers=_TEXT,
+    )
     attachment = f"{one}/attachments/{{name}}"
     yield Route(
         "GET",
@@ -654,7 +652,6 @@ def _metadata_and_attachments(level: Level) -> Iterator[Route]:
         ("compressed-size", attachments.get_compressed_size, "Size in the storage, in bytes,", _TEXT),
         ("md5", attachments.get_md5, "MD5", _TEXT),
         ("compressed-md5", attachments.get_compressed_md5, "MD5 of the bytes in the storage", _TEXT),
-        ("uuid", attachments.get_uuid, "Name of the blob", _TEXT),
         ("is-compressed", attachments.get_is_compressed, "`1` or `0`: compression in the storage", _TEXT),
         ("data", attachments.get_data, "The bytes", _BINARY),
         ("compressed-data", attachments.get_compressed_data, "The bytes as they lie in the storage,", _BINARY),
@@ -684,112 +681,4 @@ def _metadata_and_attachments(level: Level) -> Iterator[Route]:
         partial(attachments.verify_md5, level),
         f"Compare an attachment of a {name} with its MD5",
         tag,
-    )
-
-
-_JOB_FIELDS = (
-    Parameter("Synchronous", "Wait for the end; the default.", "boolean"),
-    Parameter("Asynchronous", "Answer the identifier of the job at once.", "boolean"),
-    Parameter("Permissive", "Go on after single failures.", "boolean"),
-    Parameter("Priority", "Of the job; higher ones go first.", "integer"),
-    Parameter("UserData", "Any JSON; it travels along with the job.", "object"),
-)
-_OUTPUT_FIELDS = (
-    Parameter("KeepSource", "Whether the originals stay.", "boolean"),
-    Parameter("KeepLabels", "Whether the results get the labels of the originals.", "boolean"),
-    Parameter("Transcode", "UID of the transfer syntax of the results."),
-    Parameter("LossyQuality", "1 to 100, for a transfer syntax that loses something.", "integer"),
-)
-_EDIT_FIELDS = (
-    Parameter("Replace", "Attributes, by name, number or path, with their new values.", "object"),
-    Parameter("Remove", "Attributes to remove.", "array"),
-    Parameter("Keep", "Attributes to keep as they are.", "array"),
-    Parameter("Force", "Allow that identifiers are chosen or kept.", "boolean"),
-    Parameter("PrivateCreator", "Who defines the private attributes of `Replace`."),
-)
-_MODIFY_FIELDS = (
-    *_EDIT_FIELDS,
-    Parameter("RemovePrivateTags", "Remove private attributes, those kept excepted.", "boolean"),
-    *_OUTPUT_FIELDS,
-)
-_ANONYMIZE_FIELDS = (
-    *_EDIT_FIELDS,
-    Parameter("KeepPrivateTags", "Keep private attributes.", "boolean"),
-    Parameter("DicomVersion", "Edition of the profile: `2008`, `2017c`, `2021b` or `2023b`."),
-    Parameter("DeidentificationOptions", "Options of the Basic Profile (PS3.15 Annex E).", "array"),
-    Parameter("DateShiftKey", "With the same key, all requests move the dates of a patient alike."),
-    *_OUTPUT_FIELDS,
-)
-_RESOURCES = Parameter("Resources", "Identifiers of resources.", "array")
-
-
-def _transform() -> Iterator[Route]:
-    for is_anonymization, verb, fields in ((False, "modify", _MODIFY_FIELDS), (True, "anonymize", _ANONYMIZE_FIELDS)):
-        what = verb.capitalize()
-        yield Route(
-            "POST",
-            f"/instances/{{id}}/{verb}",
-            partial(transform.transform_instance, is_anonymization),
-            f"{what} an instance",
-            "Instances",
-            "The result is answered and not stored.",
-            body=Body.SMALL,
-            request_types=("application/json",),
-            fields=fields,
-            answers=_DICOM,
-        )
-        for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
-            yield Route(
-                "POST",
-                f"/{level.collection}/{{id}}/{verb}",
-                partial(transform.transform_resource, level, is_anonymization),
-                f"{what} a {level.type_name.lower()}",
-                _TAG_NAMES[level],
-                body=Body.SMALL,
-                request_types=("application/json",),
-                fields=(*fields, *_JOB_FIELDS),
-            )
-        yield Route(
-            "POST",
-            f"/tools/bulk-{verb}",
-            partial(transform.transform_resources, is_anonymization),
-            f"{what} a set of resources",
-            "System",
-            body=Body.SMALL,
-            request_types=("application/json",),
-            fields=(
-                _RESOURCES,
-                Parameter("Level", "Identifiers at this level and below become new ones."),
-                *fields,
-                *_JOB_FIELDS,
-            ),
-        )
-    yield Route(
-        "POST",
-        "/studies/{id}/split",
-        transform.split_study,
-        "Split a study",
-        "Studies",
-        "The series and instances named move into a new study.",
-        body=Body.SMALL,
-        request_types=("application/json",),
-        fields=(
-            Parameter("Series", "Identifiers of series of the study.", "array"),
-            Parameter("Instances", "Identifiers of instances of the study.", "array"),
-            Parameter("Replace", "Attributes of the patient and the study with their new values.", "object"),
-            Parameter("Remove", "Attributes of the patient and the study to remove.", "array"),
-            *_OUTPUT_FIELDS[:2],
-            *_JOB_FIELDS,
-        ),
-    )
-    yield Route(
-        "POST",
-        "/studies/{id}/merge",
-        transform.merge_study,
-        "Merge into a study",
-        "Studies",
-        "The studies, series and instances named move into this study.",
-        body=Body.SMALL,
-        request_types=("application/json",),
-        fields=(_RESOURCES, *_OUTPUT_FIELDS, *_JOB_FIELDS),
     )

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from amonsul.database.jobs import Job, State
-from amonsul.errors import BadRequest, InexistentItem, ParameterOutOfRange
+from amonsul.errors import BadFileFormat, BadRequest, InexistentItem, ParameterOutOfRange
 from amonsul.jobs.commands import Command
-from amonsul.jobs.engine import now
-from amonsul.web.files import content_disposition
+from amonsul.web.files import content_disposition, filename_argument
 from amonsul.web.json_body import Json
 from amonsul.web.ranges import content_range, parse_range
 from amonsul.web.services import Services
 from amonsul.web.values import NOT_FOUND, TEXT_TYPE, Request, Response, Stream, empty, json
 
 _PRIORITIES = 1 << 31
+_MOST_ATTEMPTS = 100
+_SHORT_JSON_TYPE = b"application/json"
+_TIME = "%Y%m%dT%H%M%S.%f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +32,29 @@ class JobParameters:
     Attributes:
         synchronous: wait for the end.
         permissive: go on after single failures.
+        priority: higher ones go first.
         user_data: JSON that travels along.
+        max_attempts: tries, where the remote may come back; None for what the kind of job thinks best.
     """
 
     synchronous: bool
     permissive: bool = False
     priority: int = 0
     user_data: object = None
+    max_attempts: int | None = None
 
 
 def parse_parameters(body: object, synchronous: bool = True) -> JobParameters:
-    """Read Synchronous, Asynchronous, Permissive, Priority and UserData; a body that is no object has none of them.
+    """Read Synchronous, Asynchronous, Permissive, Priority, UserData, and MaximumAttempts, which is beyond Orthanc.
+
+    A body that is no object has none of them. Synchronous counts if both it and Asynchronous are given.
 
     Args:
         body: parsed JSON.
         synchronous: what holds if the body does not say.
 
     Raises:
-        BadRequest: a field of a wrong type.
+        BadFileFormat: a field of a wrong type.
     """
     if not isinstance(body, Mapping):
         return JobParameters(synchronous)
@@ -54,11 +62,16 @@ def parse_parameters(body: object, synchronous: bool = True) -> JobParameters:
         synchronous = _flag(body, "Synchronous")
     elif "Asynchronous" in body:
         synchronous = not _flag(body, "Asynchronous")
-    priority = body.get("Priority", 0)
-    if isinstance(priority, bool) or not isinstance(priority, int) or not -_PRIORITIES <= priority < _PRIORITIES:
-        raise BadRequest('Field "Priority" must be an integer')
-    permissive = "Permissive" in body and _flag(body, "Permissive")
-    return JobParameters(synchronous, permissive, priority, body.get("UserData"))
+    attempts = None
+    if "MaximumAttempts" in body:
+        attempts = _integer(body, "MaximumAttempts", 1, _MOST_ATTEMPTS)
+    return JobParameters(
+        synchronous,
+        "Permissive" in body and _flag(body, "Permissive"),
+        _integer(body, "Priority", -_PRIORITIES, _PRIORITIES - 1) if "Priority" in body else 0,
+        body.get("UserData"),
+        attempts,
+    )
 
 
 def answer(
@@ -78,16 +91,21 @@ def answer(
     Raises:
         AmonsulError: what a synchronous job failed with.
     """
-    if parameters.synchronous:
-        job = services.engine.run(arguments, priority=parameters.priority, user_data=parameters.user_data)
-        return json(job.content) if finished is None else finished(job)
-    job_id = services.engine.submit(arguments, priority=parameters.priority, user_data=parameters.user_data)
-    return json({"ID": job_id, "Path": f"/jobs/{job_id}"})
+    begin = services.engine.run if parameters.synchronous else services.engine.submit
+    begun: Job | str = begin(
+        arguments,
+        priority=parameters.priority,
+        user_data=parameters.user_data,
+        max_attempts=parameters.max_attempts,
+    )
+    if isinstance(begun, str):
+        return json({"ID": begun, "Path": f"/jobs/{begun}"})
+    return json(begun.content) if finished is None else finished(begun)
 
 
 def describe(job: Job) -> dict[str, object]:
     """The JSON of a job."""
-    failure = job.failure
+    failure, moment = job.failure, datetime.now(UTC)
     described: dict[str, object] = {
         "Content": job.content,
         "CreationTime": job.created_at,
@@ -99,11 +117,14 @@ def describe(job: Job) -> dict[str, object]:
         "Priority": job.priority,
         "Progress": job.percent,
         "State": job.state.value,
-        "Timestamp": now(),
+        "Timestamp": moment.strftime(_TIME),
         "Type": job.kind,
     }
     if job.completed_at is not None:
         described["CompletionTime"] = job.completed_at
+    if job.state is State.RUNNING and 0 < job.done < job.total:
+        remaining_ms = job.runtime_ms * (job.total - job.done) / job.done
+        described["EstimatedTimeOfArrival"] = (moment + timedelta(milliseconds=remaining_ms)).strftime(_TIME)
     if failure.payload is not None:
         described["ErrorPayload"] = failure.payload
     if job.user_data is not None:
@@ -122,7 +143,7 @@ def list_jobs(services: Services, request: Request) -> Response:
 
 
 def purge_jobs(services: Services, request: Request) -> Response:
-    """DELETE /jobs: the ended ones."""
+    """POST /jobs/purge: forget the ended ones."""
     kinds = [name for name in request.query.get("type", "").split(";") if name]
     return json({"Count": services.engine.purge(_states(request), kinds)})
 
@@ -145,13 +166,13 @@ def command_job(command: Command, services: Services, request: Request) -> Respo
     """POST /jobs/{id}/cancel and its like."""
     if not services.engine.command(request.params["id"], command):
         return empty(400)
-    return json({})
+    return json({}, content_type=b"application/json")
 
 
 def get_output(services: Services, request: Request) -> Response:
     """GET /jobs/{id}/{name}: a file that the job made."""
     stored = services.engine.output(request.params["id"], request.params["name"])
-    name = content_disposition(request.query.get("filename") or stored.filename)
+    name = content_disposition(filename_argument(request, stored.filename))
     interval = parse_range(request.header(b"range"), stored.size)
     if interval is None:
         return Response(200, stored.media_type.encode(), Stream(stored.chunks(), stored.size), (name,))
@@ -169,7 +190,14 @@ def delete_output(services: Services, request: Request) -> Response:
 def _flag(body: Mapping[str, Json], name: str) -> bool:
     value = body[name]
     if not isinstance(value, bool):
-        raise BadRequest(f'Field "{name}" must be a Boolean value')
+        raise BadFileFormat(f"Boolean value expected in field: {name}")
+    return value
+
+
+def _integer(body: Mapping[str, Json], name: str, least: int, most: int) -> int:
+    value = body[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadFileFormat(f"Integer value expected in field: {name}")
     return value
 
 

@@ -116,6 +116,8 @@ def get_pdf(services: Services, request: Request) -> Response:
     length = data_set.get(_ENCAPSULATED_DOCUMENT_LENGTH)
     if length is not None and isinstance(length.value, list) and length.value:
         pdf = pdf[: int(str(length.value[0]))]  # without the padding to an even length
+    elif pdf.endswith(b"\0"):
+        pdf = pdf[:-1]
     return Response(200, b"application/pdf", pdf, SANDBOX)
 
 

@@ -49,7 +49,7 @@ def upload(services: Services, request: Request) -> Response:
     origin = RestOrigin(request.remote_ip, request.username)
     media_type, options = parse_options_header(request.headers.get(b"content-type"))
     if media_type == b"multipart/form-data":
-        stored = [_describe(ingest(archive, part, origin)) for part in _parts(archive, request, options)]
+        stored = [describe(ingest(archive, part, origin)) for part in _parts(archive, request, options)]
         return json(stored[0] if len(stored) == 1 else stored)
     body = request.body
     if request.header(b"content-encoding") == "gzip":
@@ -59,12 +59,13 @@ def upload(services: Services, request: Request) -> Response:
             raise BadFileFormat("Received an empty DICOM file")
         if bytes(body.view()[:4]) in _ZIP_MAGIC:
             return json(list(_ingest_members(archive, body, origin)))
-        return json(_describe(ingest(archive, body, origin)))
+        return json(describe(ingest(archive, body, origin)))
     finally:
         body.discard()
 
 
-def _describe(ingested: Ingested) -> dict[str, object]:
+def describe(ingested: Ingested) -> dict[str, object]:
+    """What became of one instance, as the answer tells it."""
     return {
         "ID": ingested.instance_id,
         "ParentPatient": ingested.patient_id,
@@ -147,7 +148,7 @@ def _ingest_members(archive: Archive, body: Spooled, origin: RestOrigin) -> Iter
                 spooled = _expand(archive, members, member, expansion)
                 is_dicom = bytes(spooled.view()[128:132]) == b"DICM"
                 try:
-                    yield _describe(ingest(archive, spooled, origin))
+                    yield describe(ingest(archive, spooled, origin))
                 except MissingIdentifier:  # a DICOMDIR
                     continue
                 except BadFileFormat as error:
