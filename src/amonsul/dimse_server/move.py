@@ -19,6 +19,8 @@ from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifi
 from amonsul.dimse_server.retrieve import Account, chunks, instances_meant, nothing_done
 from amonsul.dimse_server.service import Answer, Exchange, Right, Service
 from amonsul.errors import BadFileFormat, NetworkProtocolError
+from amonsul.jobs.engine import JobEngine
+from amonsul.jobs.kinds.dicom_modality_store import ModalityStore
 from amonsul.protocols.dimse.commands import CMoveRq, Request
 from amonsul.protocols.dimse.statuses import RetrieveStatus, Status, StorageStatus
 
@@ -143,3 +145,23 @@ class MoveService(Service):
             account.failed,
         )
         yield account.final()
+
+
+def by_job(engine: JobEngine, local_aet: str) -> SendLater:
+    """Leaves the sending to a job, which goes on after a restart and over what fails."""
+
+    def send_later(remote: Modality, instance_ids: tuple[OrthancId, ...], originator: MoveOriginator) -> None:
+        engine.submit(
+            ModalityStore(
+                remote,
+                local_aet,
+                (),
+                instance_ids,
+                permissive=True,
+                move_originator_aet=originator.ae_title,
+                move_originator_id=originator.message_id,
+                description="C-MOVE",
+            )
+        )
+
+    return send_later
