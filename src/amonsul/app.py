@@ -33,7 +33,7 @@ from amonsul.archive.stability import StabilityWatch
 from amonsul.archive.switches import Switchboard
 from amonsul.archive.upkeep import Task, Upkeep
 from amonsul.blobs.filesystem import FilesystemBlobs
-from amonsul.clients.dimse import DicomClient
+from amonsul.clients.dimse import DicomClient, Transcode
 from amonsul.clients.transcoding import transcoder
 from amonsul.config import checklist, settings
 from amonsul.config.kinds import ConfigurationError
@@ -42,22 +42,28 @@ from amonsul.crossing import Crossing
 from amonsul.database import open_database
 from amonsul.dicom.uids import transfer_syntaxes
 from amonsul.dimse_server.echo import EchoService
+from amonsul.dimse_server.find import FindService
+from amonsul.dimse_server.get import GetService
 from amonsul.dimse_server.listener import DicomServer
+from amonsul.dimse_server.move import MoveService, by_job
+from amonsul.dimse_server.service import Service
 from amonsul.dimse_server.settings import DimseSwitches
 from amonsul.dimse_server.store import StoreService
+from amonsul.dimse_server.worklist import WorklistService
 from amonsul.errors import AmonsulError
 from amonsul.imaging.codecs import Codecs
 from amonsul.imaging.worker import WorkerPool
 from amonsul.jobs.arrivals import MoveArrivals
 from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.kind import Kinds
+from amonsul.jobs.kinds.archive import archive_kind, media_kind
 from amonsul.jobs.kinds.dicom_get_scu import get_scu
 from amonsul.jobs.kinds.dicom_modality_store import modality_store
 from amonsul.jobs.kinds.dicom_move_scu import move_scu
 from amonsul.jobs.kinds.merge_study import merge_study
 from amonsul.jobs.kinds.resource_modification import resource_modification
-from amonsul.jobs.kinds.archive import archive_kind, media_kind
 from amonsul.jobs.kinds.split_study import split_study
+from amonsul.jobs.outgoing import outgoing
 from amonsul.web.server import build_application, listening_sockets, server_config
 from amonsul.web.services import Remotes, Services, Switch, Switches
 from amonsul.web.settings import WebSettings
@@ -166,9 +172,9 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
     client = _dicom_client(configuration, archive, codecs)
     upkeep = _upkeep(configuration, archive)
     dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
-    dicom = _dicom_server(configuration, archive, switches, modalities, arrivals, dicom_threads)
-    http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
     jobs = JobEngine(archive, _kinds(archive, codecs, client, arrivals), settings.jobs_settings(configuration))
+    dicom = _dicom_server(configuration, archive, switches, modalities, arrivals, dicom_threads, codecs, jobs)
+    http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
     http = None
     serving: asyncio.Task[None] | None = None
     try:
@@ -242,6 +248,8 @@ def _dicom_server(
     modalities: Modalities,
     arrivals: MoveArrivals,
     threads: Crossing,
+    codecs: Codecs,
+    jobs: JobEngine,
 ) -> DicomServer | None:
     if not configuration.flag("DicomServerEnabled"):
         return None
@@ -250,14 +258,40 @@ def _dicom_server(
         accepted_transfer_syntaxes=switches.accepted_transfer_syntaxes.get,
         unknown_sop_class_accepted=switches.unknown_sop_class_accepted.get,
     )
-    services = (EchoService(), StoreService(archive.blobs.spool, partial(ingest, archive), arrivals.arrived))
-    return DicomServer(settings.dimse_settings(configuration), dimse_switches, services, threads)
+    dimse_settings = settings.dimse_settings(configuration)
+    queries = settings.query_settings(configuration, switches.default_encoding.get)
+    transcode = _transcoder(configuration, archive, codecs)
+    mover = DicomClient(replace(settings.scu_settings(configuration), association_close_delay_s=0), transcode)
+    is_synchronous = configuration.flag("SynchronousCMove")
+    services: list[Service] = [
+        EchoService(),
+        StoreService(archive.blobs.spool, partial(ingest, archive), arrivals.arrived),
+        FindService(archive, queries),
+        GetService(archive, queries, outgoing, transcode),
+        MoveService(
+            archive,
+            queries,
+            modalities.all,
+            mover,
+            outgoing,
+            strict_aet_comparison=dimse_settings.strict_aet_comparison,
+            send_later=None if is_synchronous else by_job(jobs, dimse_settings.ae_title),
+        ),
+    ]
+    worklists = settings.worklist_settings(configuration)
+    if worklists is not None:
+        services.append(WorklistService(archive, queries, worklists))
+    return DicomServer(dimse_settings, dimse_switches, services, threads)
+
+
+def _transcoder(configuration: Configuration, archive: Archive, codecs: Codecs) -> Transcode | None:
+    """What makes instances fit for those that do not take them as they are stored."""
+    return transcoder(archive.blobs.spool, codecs) if configuration.flag("TranscodeDicomProtocol") else None
 
 
 def _dicom_client(configuration: Configuration, archive: Archive, codecs: Codecs) -> DicomClient:
     """Whoever speaks to other DICOM systems."""
-    transcode = transcoder(archive.blobs.spool, codecs) if configuration.flag("TranscodeDicomProtocol") else None
-    return DicomClient(settings.scu_settings(configuration), transcode)
+    return DicomClient(settings.scu_settings(configuration), _transcoder(configuration, archive, codecs))
 
 
 def _remotes(configuration: Configuration, modalities: Modalities, client: DicomClient) -> Remotes:
@@ -283,6 +317,8 @@ def _kinds(archive: Archive, codecs: Codecs, client: DicomClient, arrivals: Move
             resource_modification(archive, codecs),
             split_study(archive, codecs),
             merge_study(archive, codecs),
+            archive_kind(archive, codecs),
+            media_kind(archive, codecs),
         )
     )
 
@@ -317,8 +353,6 @@ def _shared(
     def get() -> V:
         value = archive.switches.get(name)
         return configured if value is None else decode(value)
-            archive_kind(archive, codecs),
-            media_kind(archive, codecs),
 
     return Switch(get, lambda value: archive.switches.set(name, encode(value)))
 

@@ -36,7 +36,9 @@ from amonsul.dicom.levels import Level
 from amonsul.dicom.main_tags import MainTags
 from amonsul.dicom.scanner import ScanLimits
 from amonsul.dicom.uids import transfer_syntax, transfer_syntaxes
+from amonsul.dimse_server.query import QuerySettings
 from amonsul.dimse_server.settings import DEFAULT_MAX_PDU_LENGTH, AlwaysAllowed, DimseSettings
+from amonsul.dimse_server.worklist import WorklistSettings
 from amonsul.errors import AmonsulError
 from amonsul.jobs.settings import JobsSettings
 from amonsul.web.settings import BodyLimits, SystemInformation, TlsSettings, WebSettings
@@ -215,6 +217,35 @@ def dimse_settings(configuration: Configuration) -> DimseSettings:
     )
 
 
+def query_settings(configuration: Configuration, default_encoding: Callable[[], str]) -> QuerySettings:
+    """How the DICOM door answers searches."""
+    return QuerySettings(
+        retrieve_ae_title=configuration.text("DicomAet").strip(),
+        limit_results=configuration.number("LimitFindResults"),
+        limit_instances=configuration.number("LimitFindInstances"),
+        case_sensitive_pn=configuration.flag("CaseSensitivePN"),
+        default_encoding=default_encoding,
+    )
+
+
+def worklist_settings(configuration: Configuration) -> WorklistSettings | None:
+    """The worklists; None if there are none.
+
+    Raises:
+        ConfigurationError: they are enabled and have no folder.
+    """
+    if not configuration.flag("Worklists.Enable"):
+        return None
+    option = "Worklists.Directory" if configuration.is_set("Worklists.Directory") else "Worklists.Database"
+    if not configuration.text(option):
+        raise configuration.refuse("Worklists.Directory", "worklists need a folder")
+    return WorklistSettings(
+        folder=configuration.path(option),
+        filters_issuer_aet=configuration.flag("Worklists.FilterIssuerAet"),
+        limit_answers=configuration.number("Worklists.LimitAnswers"),
+    )
+
+
 def scu_settings(configuration: Configuration) -> ScuSettings:
     """How we speak to other DICOM systems."""
     preferred = configuration.text("DicomScuPreferredTransferSyntax")
@@ -367,6 +398,9 @@ def build_all(configuration: Configuration) -> None:
     web_settings(configuration)
     jobs_settings(configuration)
     scu_settings(configuration)
+    query_settings(configuration, str)
+    worklist_settings(configuration)
+    stable_age_s(configuration)
     stop_timeout_s(configuration)
 
 

@@ -563,9 +563,8 @@ STORE: Final = Area(
             NUMBER,
             0,
             "Most patients, studies or series that a search gives; 0 for no limit.",
-            served=False,
         ),
-        Option("LimitFindInstances", NUMBER, 0, "Most instances that a search gives; 0 for no limit.", served=False),
+        Option("LimitFindInstances", NUMBER, 0, "Most instances that a search gives; 0 for no limit."),
         Option(
             "StorageAccessOnFind",
             one_of(("Always", "Never", "Answers")),
@@ -604,7 +603,7 @@ STORE: Final = Area(
 JOBS: Final = Area(
     "Jobs",
     (
-        Option("SynchronousCMove", FLAG, True, "Answer a C-MOVE when its sub-operations are done.", served=False),
+        Option("SynchronousCMove", FLAG, True, "Answer a C-MOVE when its sub-operations are done."),
         Option("JobsHistorySize", NUMBER, 10, "Ended jobs that are remembered."),
         Option("SaveJobs", FLAG, True, "Keep jobs over a restart."),
         Option(
@@ -894,17 +893,16 @@ WORKLISTS: Final = Section(
     "Worklists",
     "Modality worklists.",
     (
-        Option("Enable", FLAG, False, "Answer worklist C-FIND.", served=False),
-        Option("Directory", TEXT, None, "Folder of the worklist files.", served=False, example="Worklists"),
-        Option("Database", TEXT, None, "Older name of Directory.", served=False, example="Worklists"),
+        Option("Enable", FLAG, False, "Answer worklist C-FIND."),
+        Option("Directory", TEXT, None, "Folder of the worklist files.", example="Worklists"),
+        Option("Database", TEXT, None, "Older name of Directory.", example="Worklists"),
         Option(
             "FilterIssuerAet",
             FLAG,
             False,
             "Answer only with entries scheduled for the AE title that asks.",
-            served=False,
         ),
-        Option("LimitAnswers", NUMBER, 0, "Most entries in an answer; 0 for no limit.", served=False),
+        Option("LimitAnswers", NUMBER, 0, "Most entries in an answer; 0 for no limit."),
         Option("SaveInOrthancDatabase", FLAG, False, "Keep the worklist in the database, not in files.", served=False),
         Option(
             "SetStudyInstanceUidIfMissing", FLAG, True, "Give entries without a StudyInstanceUID one.", served=False

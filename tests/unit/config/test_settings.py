@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Set
 from pathlib import Path
 
 import pytest
 
+from amonsul import app
 from amonsul.archive.context import Overwrite
 from amonsul.config import settings
 from amonsul.config.kinds import ConfigurationError, Json
@@ -50,6 +52,7 @@ def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path
         "DicomTlsPrivateKey": certificate,
         "DicomTlsTrustedCertificates": str(pems.authority),
         "SslCiphersAccepted": ["x"],
+        "Worklists": {"Enable": True, "Database": "worklists"},
         **{name: True for name in OPTIONS if name.endswith("TransferSyntaxAccepted")},
     }
     asked: set[str] = set()
@@ -60,13 +63,8 @@ def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path
         settings.build_all(noting)
         asked |= noting.asked
     # What app.py asks for by itself, and what is told by /system alone.
-    asked |= {
-        "HttpServerEnabled",
-        "DicomServerEnabled",
-        "UnknownSopClassAccepted",
-        "MallocArenaMax",
-        "DicomThreadsCount",
-    }
+    asked |= set(re.findall(r'configuration\.\w+\("([\w.]+)"\)', Path(app.__file__).read_text("utf-8")))
+    asked -= {"MetricsEnabled"}  # a switch that can be turned, and moves nothing
     asked |= {"Name", "CaseSensitivePN"}
     served = {path for path, option in OPTIONS.items() if option.served}
     assert asked - served == set(), "asked for, but marked as not served"
