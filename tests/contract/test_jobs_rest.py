@@ -319,6 +319,24 @@ def test_resources_are_deleted_at_every_level(broom: Broom) -> None:
     assert len(list(broom.archive.blobs.scan())) == 2
 
 
+def test_bulk_deletion_in_the_background(broom: Broom) -> None:
+    patient, series = broom.ids(Level.PATIENT)[0], broom.ids(Level.SERIES)[3]
+    named = ["nowhere", patient, {"Level": "Series", "ID": series}]
+    services = Services(broom.archive, jobs=broom.engine)
+    with serving_archive(services) as served, httpx.Client(base_url=served.url, timeout=60) as client:
+        told = client.post("/tools/bulk-delete", json={"Resources": named, "Asynchronous": True}).json()
+        broom.engine.start()
+        job = broom.engine.wait(told["ID"])
+        assert job.content["Resources"] == [{"ID": patient, "Type": "Patient"}, {"ID": series, "Type": "Series"}]
+        assert len(broom.ids(Level.SERIES)) == 1
+        for wrong in ("text", [1], [{"ID": series}], [{"Level": "Nope", "ID": series}]):
+            refused = client.post("/tools/bulk-delete", json={"Resources": wrong})
+            assert (refused.status_code, refused.json()["OrthancStatus"]) == (400, 8)
+        last = {"Level": "Series", "ID": broom.ids(Level.SERIES)[0]}
+        assert client.post("/tools/bulk-delete", json={"Resources": [last]}).content == b""
+    assert broom.ids(Level.PATIENT) == []
+
+
 def test_a_deletion_can_be_ended_between_two_series(broom: Broom) -> None:
     """Ended after the first one: the database tells when it is gone."""
     asked = threading.Event()

@@ -19,7 +19,9 @@ from amonsul.dicom.query import (
     Query,
 )
 from amonsul.errors import BadFileFormat, BadRequest, ParameterOutOfRange, UnknownResource
+from amonsul.jobs.kinds.delete_resources import DeleteResources, Doomed
 from amonsul.web.json_body import Json, parse_object
+from amonsul.web.rest import jobs
 from amonsul.web.rest.attachments import metadata_name
 from amonsul.web.rest.resources import (
     Part,
@@ -297,16 +299,30 @@ def _at_level(services: Services, identifiers: Sequence[str], wanted: Level | No
 def bulk_delete(services: Services, request: Request) -> Response:
     """POST /tools/bulk-delete."""
     body = parse_object(request)
-    resources = body.get("Resources")
-    if not isinstance(resources, list) or not all(isinstance(one, str) for one in resources):
+    named = body.get("Resources")
+    if not isinstance(named, list):
         raise BadRequest("The body must contain a Resources array")
-    for identifier in resources:
-        orthanc_id = OrthancId(str(identifier))
-        level = find.level_of(services.archive, orthanc_id)
-        if level is None:
-            continue
+    resources = [doomed for one in named if (doomed := _doomed(services, one)) is not None]
+    parameters = jobs.parse_parameters(body)
+    if not parameters.synchronous:
+        return jobs.answer(services, DeleteResources(tuple(resources), parameters.permissive), parameters)
+    for doomed in resources:
         try:
-            edit.delete(services.archive, level, orthanc_id)
+            edit.delete(services.archive, doomed.level, doomed.orthanc_id)
         except UnknownResource:  # gone with its parent, or meanwhile
             continue
     return Response(200, TEXT_TYPE)
+
+
+def _doomed(services: Services, named: Json) -> Doomed | None:
+    """A resource named by its identifier, or by Level and ID; None if there is none."""
+    if isinstance(named, Mapping):
+        level, identifier = named.get("Level"), named.get("ID")
+        known = _LEVELS.get(level.lower()) if isinstance(level, str) else None
+        if known is None or not isinstance(identifier, str):
+            raise BadRequest("A resource to delete has a Level and an ID")
+        return Doomed(known, OrthancId(identifier))
+    if not isinstance(named, str):
+        raise BadRequest("The body must contain a Resources array")
+    found = find.level_of(services.archive, OrthancId(named))
+    return None if found is None else Doomed(found, OrthancId(named))
