@@ -329,6 +329,23 @@ def _print_report(console: Console, report: Report) -> None:
     )
 
 
+@app.command(name="recover-compressed")
+def recover_compressed(
+    source: Annotated[Path, Parameter(help="A file of the storage that StorageCompression wrote.")],
+    target: Annotated[Path, Parameter(help="Where its content is to be written; must not be there yet.")],
+) -> None:
+    """Inflate one compressed file of the storage, without its index.
+
+    Files that Orthanc compressed have the same form.
+    """
+    from amonsul.archive.compression import inflate_file
+
+    try:
+        inflate_file(source, target)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+
+
 @app.command(name="hash-password")
 def hash_password() -> None:
     """Make an argon2 hash of a password, to be put into RegisteredUsers.

@@ -7,6 +7,7 @@ import struct
 import threading
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from amonsul.archive.context import Archive, Overwrite
 from amonsul.archive.ingest import IngestStatus
 from amonsul.blobs.memory import MemoryBlobs
 from amonsul.blobs.spool import Spooled
+from amonsul.cli import main
 from amonsul.dicom.levels import Level
 from amonsul.errors import BadFileFormat, UnknownResource
 from tests.contract.dicom_files import instance_file
@@ -64,11 +66,10 @@ def test_what_is_damaged_is_never_given_out_whole() -> None:
 
 def test_a_bomb_is_inflated_no_further_than_its_size() -> None:
     stream = zlib.compress(bytes(50 << 20))
-    taken = 0
+    taken: list[bytes] = []
     with pytest.raises(BadFileFormat):
-        for piece in inflate(iter([stream]), 1000):
-            taken += len(piece)
-    assert taken <= 1000
+        taken.extend(inflate(iter([stream]), 1000))
+    assert sum(map(len, taken)) <= 1000
 
 
 def test_parts_end_where_they_should() -> None:
@@ -77,6 +78,28 @@ def test_parts_end_where_they_should() -> None:
         for end in (*range(start, 12), None):
             cut = iter([data[:3], data[3:4], data[4:]])
             assert b"".join(part(cut, start, end)) == data[start:end]
+
+
+def run(*arguments: str) -> object:
+    """Exit status of the program."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code
+
+
+def test_a_file_is_recovered_without_an_index(tmp_path: Path) -> None:
+    source, target = tmp_path / "blob", tmp_path / "content"
+    source.write_bytes(packed(CONTENT))
+    assert run("recover-compressed", str(source), str(target)) == 0
+    assert target.read_bytes() == CONTENT
+    source.write_bytes(packed(b"other"))
+    assert run("recover-compressed", str(source), str(target)) == 1  # never over what is there
+    assert target.read_bytes() == CONTENT
+    target.unlink()
+    for broken in (b"", b"1234", packed(CONTENT)[:-20], CONTENT):
+        source.write_bytes(broken)
+        assert run("recover-compressed", str(source), str(target)) == 1
+        assert not target.exists()
 
 
 def test_an_instance_is_read_as_it_came(archive: Archive) -> None:

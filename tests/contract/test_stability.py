@@ -116,14 +116,13 @@ def test_many_watches_at_once_tell_each_resource_once(archive: Archive) -> None:
 
 
 def test_a_series_is_completed_when_its_last_promised_instance_comes(archive: Archive) -> None:
-    promised = {"CardiacNumberOfImages": "3"}
     for instance in (1, 3):
-        store_instance(archive, instance=instance, **promised)
+        store_instance(archive, instance=instance, CardiacNumberOfImages="3")
     types = ("CompletedSeries",)
     assert changes.page(archive, types=types).changes == []
-    stored = store_instance(archive, instance=2, **promised)
+    stored = store_instance(archive, instance=2, CardiacNumberOfImages="3")
     (change,) = changes.page(archive, types=types).changes
     assert (change.level, change.orthanc_id) == (Level.SERIES, stored.series_id)
     assert find.get(archive, Level.SERIES, stored.series_id).status == "Complete"
-    store_instance(archive, instance=4, **promised)
+    store_instance(archive, instance=4, CardiacNumberOfImages="3")
     assert len(changes.page(archive, types=types).changes) == 1

@@ -11,6 +11,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from amonsul.blobs.spool import Spool, Spooled
@@ -86,6 +87,26 @@ def inflate(data: Iterator[bytes], size: int) -> Iterator[bytes]:
     finally:
         if (close := getattr(data, "close", None)) is not None:
             close()
+
+
+def inflate_file(source: Path, target: Path) -> None:
+    """Write the content of a compressed file into a new one; what is damaged leaves none behind.
+
+    Raises:
+        BadFileFormat: it is damaged, or not compressed.
+        OSError: a file cannot be read or written, or the target is there already.
+    """
+    with open(source, "rb") as packed, open(target, "xb") as content:
+        try:
+            prefix = packed.read(PREFIX.size)
+            if len(prefix) < PREFIX.size:
+                raise BadFileFormat(f"{source} is no compressed attachment")
+            (size,) = PREFIX.unpack(prefix)
+            for piece in inflate(iter(lambda: packed.read(_PIECE), b""), size):
+                content.write(piece)
+        except BaseException:
+            target.unlink()
+            raise
 
 
 def part(data: Iterator[bytes], start: int, end: int | None) -> Iterator[bytes]:

@@ -115,7 +115,7 @@ def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
         main_tags=_MainTagsOf(archive, header.data_set),
         sop_class_uid=stored.sop_class_uid,
         transfer_syntax_uid=header.transfer_syntax_uid,
-        index_in_series=_index_in_series(header.data_set),
+        index_in_series=index_in_series(header.data_set),
         expected_number_of_instances=_expected_number_of_instances(header.data_set),
         remote_aet=origin.remote_aet if isinstance(origin, DicomOrigin) else "",
         metadata=_metadata(header, origin),
@@ -292,7 +292,8 @@ def _number(data_set: DataSet, tag: int) -> int | None:
     return number if -(1 << 31) <= number < 1 << 31 else None
 
 
-def _index_in_series(data_set: DataSet) -> int | None:
+def index_in_series(data_set: DataSet) -> int | None:
+    """The place of an instance in its series, if its headers tell."""
     number = _number(data_set, _INSTANCE_NUMBER)
     return _number(data_set, _IMAGE_INDEX) if number is None else number
 

@@ -151,7 +151,7 @@ def insert_instance(tx: Transaction, new: NewInstance, now: str) -> Sequence[Lev
         orthanc_id=instance_id,
         series_row=series_row,
         tags=encode_tags(main_tags.tags),
-        signature_row=_signature_row(tx, main_tags.signature),
+        signature_row=signature_row(tx, main_tags.signature),
         metadata=new.metadata,
         index_in_series=new.index_in_series,
         transfer_syntax_uid=new.transfer_syntax_uid,
@@ -251,7 +251,7 @@ def _insert_resource(
     values: dict[str, SqlValue] = {
         "orthanc_id": orthanc_id,
         "tags": encode_tags(main_tags.tags),
-        "signature_row": _signature_row(tx, main_tags.signature),
+        "signature_row": signature_row(tx, main_tags.signature),
         "last_update": now,
         **more,
         **search_values(level, main_tags.tags),
@@ -261,7 +261,8 @@ def _insert_resource(
     return tx.insert(f"INSERT INTO {TABLES[level]} ({names}) VALUES ({places}) RETURNING id", **values)
 
 
-def _signature_row(tx: Transaction, signature: str) -> int:
+def signature_row(tx: Transaction, signature: str) -> int:
+    """The row of a set of main tags."""
     row = tx.one("SELECT id FROM signatures WHERE signature = :signature", signature=signature)
     if row is not None:
         return int(row[0])

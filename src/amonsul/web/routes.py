@@ -16,6 +16,7 @@ from amonsul.web.rest import attachments, changes, resources, search, tags, tool
 from amonsul.web.routing import Body, Parameter, Route
 from amonsul.web.services import LOG_CATEGORIES
 from amonsul.web.settings import WebSettings
+from amonsul.web.upkeep_routes import upkeep_routes
 
 FOLDERS = ("/tools",)
 
@@ -80,6 +81,7 @@ def routes(settings: WebSettings) -> Sequence[Route]:
     table += job_routes.job_routes()
     table += remote_routes.remote_routes()
     table += dicom_web_routes(settings.dicom_web)
+    table += upkeep_routes()
     table += openapi.documentation_routes(lambda: routes(settings))
     return table
 

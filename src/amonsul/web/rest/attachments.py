@@ -11,8 +11,8 @@ import re
 from amonsul.archive import edit, names, read
 from amonsul.archive.compression import part
 from amonsul.archive.digest import md5_of
-from amonsul.archive.read import StoredAttachment
 from amonsul.archive.names import CORE_ATTACHMENTS
+from amonsul.archive.read import StoredAttachment
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.errors import BadRange, InexistentItem, ParameterOutOfRange, UnknownResource
 from amonsul.web.auth import SANDBOX
@@ -123,6 +123,8 @@ def get_data(level: Level, services: Services, request: Request) -> Response:
     try:
         return ranged_response(stored, request, content_type, headers, content_disposition(stored.uuid))
     except BadRange as error:
+        if not error.details:  # it makes no sense for any content
+            raise
         return refusal(error, request.method, request.uri, services.settings.describe_errors, _etag(stored))
 
 
@@ -182,12 +184,6 @@ def set_compression(compressed: bool, level: Level, services: Services, request:
     """POST /{level}/{id}/attachments/{name}/compress and …/uncompress."""
     edit.set_compression(services.archive, level, OrthancId(request.params["id"]), request.params["name"], compressed)
     return json({}, content_type=b"application/json")
-
-
-def get_uuid(level: Level, services: Services, request: Request) -> Response:
-    """GET /{level}/{id}/attachments/{name}/uuid."""
-    stored = _stored(level, services, request)
-    return _unchanged(request, stored) or _text(stored.uuid, stored)
 
 
 def _stored(level: Level, services: Services, request: Request) -> StoredAttachment:

@@ -1,0 +1,62 @@
+"""The routes that bring the index up to date with the files; a part of the table of `routes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from amonsul.dicom.levels import Level
+from amonsul.web.rest import reconstruction
+from amonsul.web.routing import Body, Parameter, Route
+
+_TEXT: Final = "text/plain"
+_RECONSTRUCT_FILES: Final = Parameter(
+    "ReconstructFiles", "Also store the files as the configuration says now (`StorageCompression`).", "boolean"
+)
+_TAGS: Final = {
+    Level.PATIENT: "Patients",
+    Level.STUDY: "Studies",
+    Level.SERIES: "Series",
+    Level.INSTANCE: "Instances",
+}
+
+
+def upkeep_routes() -> Iterator[Route]:
+    """Reconstruction, of everything and of single resources."""
+    yield Route(
+        "POST",
+        "/tools/reconstruct",
+        reconstruction.reconstruct_all,
+        "Read all stored instances anew",
+        "System",
+        "Writes the index anew from the files, after changes of `ExtraMainDicomTags`, `Dictionary`, `DefaultEncoding`.",
+        body=Body.SMALL,
+        request_types=("application/json",),
+        fields=(_RECONSTRUCT_FILES,),
+        answers=_TEXT,
+    )
+    yield Route(
+        "POST",
+        "/tools/invalidate-tags",
+        reconstruction.invalidate_tags,
+        "Remove all summaries of the type dicom-as-json",
+        "System",
+        body=Body.SMALL,
+        answers=_TEXT,
+    )
+    for level in Level:
+        name = level.type_name.lower()
+        this_level = Parameter("LimitToThisLevelMainDicomTags", f"Only the main tags of the {name} itself.", "boolean")
+        yield Route(
+            "POST",
+            f"/{level.collection}/{{id}}/reconstruct",
+            partial(reconstruction.reconstruct, level),
+            f"Read the instances of a {name} anew",
+            _TAGS[level],
+            "Writes the index anew from the files.",
+            body=Body.SMALL,
+            request_types=("application/json",),
+            fields=(_RECONSTRUCT_FILES, this_level),
+            answers=_TEXT,
+        )
