@@ -57,6 +57,7 @@ from amonsul.jobs.arrivals import MoveArrivals
 from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.kind import Kinds
 from amonsul.jobs.kinds.archive import archive_kind, media_kind
+from amonsul.jobs.kinds.delete_resources import delete_resources
 from amonsul.jobs.kinds.dicom_get_scu import get_scu
 from amonsul.jobs.kinds.dicom_modality_store import modality_store
 from amonsul.jobs.kinds.dicom_move_scu import move_scu
@@ -319,6 +320,7 @@ def _kinds(archive: Archive, codecs: Codecs, client: DicomClient, arrivals: Move
             merge_study(archive, codecs),
             archive_kind(archive, codecs),
             media_kind(archive, codecs),
+            delete_resources(archive),
         )
     )
 

@@ -75,13 +75,15 @@ def _jobs() -> Iterator[Route]:
     yield Route("DELETE", output, jobs.delete_output, "Remove what a job made", tag, answers=_TEXT)
 
 
-_JOB_FIELDS = (
+JOB_FIELDS = (
     Parameter("Synchronous", "Wait for the end; the default.", "boolean"),
     Parameter("Asynchronous", "Answer the identifier of the job at once.", "boolean"),
     Parameter("Permissive", "Go on after single failures.", "boolean"),
     Parameter("Priority", "Of the job; higher ones go first.", "integer"),
     Parameter("UserData", "Any JSON; it travels along with the job.", "object"),
+    Parameter("MaximumAttempts", "How often the job is tried if the remote is away; once unless given.", "integer"),
 )
+"""What every body that asks for a job may say."""
 _OUTPUT_FIELDS = (
     Parameter("KeepSource", "Whether the originals stay.", "boolean"),
     Parameter("KeepLabels", "Whether the results get the labels of the originals.", "boolean"),
@@ -135,7 +137,7 @@ def _transform() -> Iterator[Route]:
                 _TAG_NAMES[level],
                 body=Body.SMALL,
                 request_types=("application/json",),
-                fields=(*fields, *_JOB_FIELDS),
+                fields=(*fields, *JOB_FIELDS),
             )
         yield Route(
             "POST",
@@ -149,7 +151,7 @@ def _transform() -> Iterator[Route]:
                 _RESOURCES,
                 Parameter("Level", "Identifiers at this level and below become new ones."),
                 *fields,
-                *_JOB_FIELDS,
+                *JOB_FIELDS,
             ),
         )
     yield Route(
@@ -167,7 +169,7 @@ def _transform() -> Iterator[Route]:
             Parameter("Replace", "Attributes of the patient and the study with their new values.", "object"),
             Parameter("Remove", "Attributes of the patient and the study to remove.", "array"),
             *_OUTPUT_FIELDS[:2],
-            *_JOB_FIELDS,
+            *JOB_FIELDS,
         ),
     )
     yield Route(
@@ -179,7 +181,7 @@ def _transform() -> Iterator[Route]:
         "The studies, series and instances named move into this study.",
         body=Body.SMALL,
         request_types=("application/json",),
-        fields=(_RESOURCES, *_OUTPUT_FIELDS, *_JOB_FIELDS),
+        fields=(_RESOURCES, *_OUTPUT_FIELDS, *JOB_FIELDS),
     )
 
 
@@ -218,7 +220,7 @@ _ARCHIVE_PARAMETERS = (
     Parameter("lossy-quality", "1 to 100, for a transfer syntax that loses something.", "integer"),
 )
 _ARCHIVE_FIELDS = (
-    *_JOB_FIELDS,
+    *JOB_FIELDS,
     Parameter("Transcode", "UID of the transfer syntax of the instances."),
     Parameter("LossyQuality", "1 to 100, for a transfer syntax that loses something.", "integer"),
     Parameter("Filename", "Name of the download."),
