@@ -45,10 +45,6 @@ _IF_MATCH = Parameter("If-Match", "ETag that must be current, or 409.", place="h
 _RANGE = Parameter("Range", "Part of the bytes: `bytes=0-99`.", place="header")
 _ACCEPT = Parameter("Accept", "`application/dicom+json` or `application/dicom+xml` for those models.", place="header")
 
-_RECONSTRUCT_FILES = Parameter(
-    "ReconstructFiles", "Also store the files as the configuration says now (`StorageCompression`).", "boolean"
-)
-
 _TAG_NAMES = {
     Level.PATIENT: "Patients",
     Level.STUDY: "Studies",
@@ -175,27 +171,6 @@ def _tools() -> Iterator[Route]:
             answers=_TEXT,
         )
     yield Route("GET", "/tools/labels", resources.all_labels, "List all labels in use", tag)
-    yield Route(
-        "POST",
-        "/tools/reconstruct",
-        reconstruction.reconstruct_all,
-        "Read all stored instances anew",
-        tag,
-        "Writes the index anew from the files, after changes of `ExtraMainDicomTags`, `Dictionary` or `DefaultEncoding`.",
-        body=Body.SMALL,
-        request_types=("application/json",),
-        fields=(_RECONSTRUCT_FILES,),
-        answers=_TEXT,
-    )
-    yield Route(
-        "POST",
-        "/tools/invalidate-tags",
-        reconstruction.invalidate_tags,
-        "Remove all summaries of the type dicom-as-json",
-        tag,
-        body=Body.SMALL,
-        answers=_TEXT,
-    )
     yield Route(
         "POST",
         "/tools/execute-script",
@@ -605,19 +580,6 @@ def _metadata_and_attachments(level: Level) -> Iterator[Route]:
         f"List the attachments of a {name}",
         tag,
         parameters=(Parameter("full", "Report numbers beside the names.", "boolean"),),
-    )
-    this_level = Parameter("LimitToThisLevelMainDicomTags", f"Only the main tags of the {name} itself.", "boolean")
-    yield Route(
-        "POST",
-        f"{one}/reconstruct",
-        partial(reconstruction.reconstruct, level),
-        f"Read the instances of a {name} anew",
-        tag,
-        "Writes the index anew from the files.",
-        body=Body.SMALL,
-        request_types=("application/json",),
-        fields=(_RECONSTRUCT_FILES, this_level),
-        answers=_TEXT,
     )
     attachment = f"{one}/attachments/{{name}}"
     yield Route(
