@@ -1,0 +1,303 @@
+"""Other DICOM implementations as servers, each on a port of its own, each as the modality that it is to us."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import
+    ModalityWorklistInformationFind,
+    PatientRootQueryRetrieveInformationModelFind,
+    PatientRootQueryRetrieveInformationModelGet,
+    PatientRootQueryRetrieveInformationModelMove,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+    Verification,
+)
+from pynetdicom.transport import ThreadedAssociationServer
+
+from amonsul.archive.modalities import Modality
+from amonsul.clients.dimse import DicomClient, Outgoing, ScuSettings
+
+PATIENCE_S = 30.0
+"""How long to wait for what should come at once; no test passes by it."""
+
+AE_TITLE = "AMONSUL"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def path_of(name: str) -> Path:
+    """A file that comes with pydicom."""
+    path = get_testdata_file(name)
+    assert isinstance(path, str)
+    return Path(path)
+
+
+def outgoing(path: Path) -> Outgoing:
+    """A file as the client sends it."""
+    data_set = pydicom.dcmread(path, stop_before_pixels=True)
+    assert data_set.file_meta is not None
+    return Outgoing(
+        str(data_set.SOPClassUID),
+        str(data_set.SOPInstanceUID),
+        str(data_set.file_meta.TransferSyntaxUID),
+        lambda: _pieces(path),
+    )
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    data = path.read_bytes()
+    for start in range(0, len(data), 10_000):
+        yield data[start : start + 10_000]
+
+
+@contextlib.contextmanager
+def client(settings: ScuSettings | None = None, **more: object) -> Iterator[DicomClient]:
+    """A client that is closed at the end."""
+    made = DicomClient(settings or ScuSettings(ae_title=AE_TITLE, timeout_s=PATIENCE_S), **more)  # type: ignore[arg-type]
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+# --------------------------------------------------------------------------------------------------- pynetdicom
+
+
+@dataclass
+class Pynetdicom:
+    """What a pynetdicom server is to answer, and what it saw."""
+
+    store_status: Callable[[str], int] = lambda _uid: 0
+    find_answers: Sequence[Dataset] = ()
+    find_status: int = 0
+    hold_at: int = -1
+    """Before this answer it waits to be cancelled."""
+    events: list[str] = field(default_factory=list)
+    stored: list[tuple[str, str, bytes]] = field(default_factory=list)
+    originators: list[tuple[str | None, int | None]] = field(default_factory=list)
+    identifiers: list[Dataset] = field(default_factory=list)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    reports: list[tuple[str, int | None, Dataset]] = field(default_factory=list)
+    modality: Modality = field(default_factory=lambda: Modality("PYNETDICOM", "127.0.0.1", 0))
+    server: ThreadedAssociationServer | None = None
+
+    def abort_all(self) -> None:
+        """Abort all associations."""
+        assert self.server is not None
+        for association in self.server.active_associations:
+            association.abort()
+
+
+@contextlib.contextmanager
+def pynetdicom_server(
+    peer: Pynetdicom, transfer_syntaxes: Sequence[str] | None = None, tls: object = None
+) -> Iterator[Modality]:
+    """Serve everything that an SCP may serve."""
+    entity = AE("PYNETDICOM")
+    for context in AllStoragePresentationContexts:
+        syntaxes = list(transfer_syntaxes) if transfer_syntaxes else list(context.transfer_syntax or ())
+        entity.add_supported_context(context.abstract_syntax or "", syntaxes)
+    for abstract_syntax in (
+        Verification,
+        PatientRootQueryRetrieveInformationModelFind,
+        StudyRootQueryRetrieveInformationModelFind,
+        ModalityWorklistInformationFind,
+        PatientRootQueryRetrieveInformationModelMove,
+        StudyRootQueryRetrieveInformationModelMove,
+        PatientRootQueryRetrieveInformationModelGet,
+        StudyRootQueryRetrieveInformationModelGet,
+    ):
+        entity.add_supported_context(abstract_syntax)
+    entity.add_supported_context("1.2.840.10008.1.20.1", scu_role=True, scp_role=True)
+
+    def on_store(event: Event) -> int:
+        request = event.request
+        assert isinstance(request, C_STORE)
+        assert request.DataSet is not None
+        peer.events.append("C-STORE")
+        peer.stored.append(
+            (str(request.AffectedSOPInstanceUID), str(event.context.transfer_syntax), request.DataSet.getvalue())
+        )
+        peer.originators.append((request.MoveOriginatorApplicationEntityTitle, request.MoveOriginatorMessageID))
+        return peer.store_status(str(request.AffectedSOPInstanceUID))
+
+    def on_find(event: Event) -> Iterator[tuple[int, Dataset | None]]:
+        peer.identifiers.append(event.identifier)
+        for number, answer in enumerate(peer.find_answers):
+            deadline = time.monotonic() + PATIENCE_S
+            while number == peer.hold_at and not event.is_cancelled and time.monotonic() < deadline:
+                time.sleep(0.001)  # until the other thread of the server has read it
+            if event.is_cancelled:
+                peer.cancelled.set()
+                yield 0xFE00, None
+                return
+            yield 0xFF00, answer
+        if peer.find_status:
+            yield peer.find_status, None
+
+    def on_action(event: Event) -> tuple[int, Dataset | None]:
+        peer.reports.append(("N-ACTION", event.action_type, event.action_information))
+        return 0, None
+
+    def on_report(event: Event) -> tuple[int, Dataset | None]:
+        peer.reports.append(("N-EVENT-REPORT", event.event_type, event.event_information))
+        return 0, None
+
+    def on_accepted(_event: Event) -> None:
+        peer.events.append("association")
+
+    server = entity.start_server(
+        ("127.0.0.1", 0),
+        block=False,
+        ssl_context=tls,  # type: ignore[arg-type]
+        evt_handlers=[
+            (evt.EVT_C_STORE, on_store),
+            (evt.EVT_C_FIND, on_find),
+            (evt.EVT_N_ACTION, on_action),
+            (evt.EVT_N_EVENT_REPORT, on_report),
+            (evt.EVT_ACCEPTED, on_accepted),
+        ],
+    )
+    assert server is not None
+    assert server.socket is not None
+    peer.server = server
+    peer.modality = Modality("PYNETDICOM", "127.0.0.1", int(server.socket.getsockname()[1]))
+    try:
+        yield peer.modality
+    finally:
+        server.shutdown()
+
+
+# --------------------------------------------------------------------------------------------------- DCMTK
+
+
+@contextlib.contextmanager
+def _program(arguments: Sequence[str], port: int, folder: Path, **environment: str) -> Iterator[None]:
+    """Run a server until the end; it is there when it takes connections."""
+    with open(folder / "log", "wb") as log:
+        process = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=folder, env={**os.environ, **environment})
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while True:
+                assert process.poll() is None, (folder / "log").read_text()
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline, (folder / "log").read_text()
+                    time.sleep(0.01)  # between attempts; nothing is decided by it
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def storescp(folder: Path, *options: str) -> Iterator[Modality]:
+    """DCMTK's storescp; what it gets is in `folder`/received."""
+    received = folder / "received"
+    received.mkdir(parents=True)
+    port = free_port()
+    with _program(["storescp", "-aet", "STORESCP", "-od", str(received), *options, str(port)], port, folder):
+        yield Modality("STORESCP", "127.0.0.1", port)
+
+
+@contextlib.contextmanager
+def dcmqrscp(folder: Path, destination: Modality | None = None, *options: str) -> Iterator[Modality]:
+    """DCMTK's archive, which may send to `destination`."""
+    database = folder / "database"
+    database.mkdir(parents=True)
+    port = free_port()
+    hosts = f"dest = ({destination.ae_title}, 127.0.0.1, {destination.port})" if destination is not None else ""
+    (folder / "dcmqrscp.cfg").write_text(
+        "\n".join(
+            (
+                "NetworkTCPPort = 0",
+                "MaxPDUSize = 16384",
+                "MaxAssociations = 16",
+                "HostTable BEGIN",
+                hosts,
+                "HostTable END",
+                "VendorTable BEGIN",
+                "VendorTable END",
+                "AETable BEGIN",
+                f"DCMQRSCP {database} RW (200, 1024mb) ANY",
+                "AETable END",
+            )
+        )
+    )
+    with _program(["dcmqrscp", "-c", str(folder / "dcmqrscp.cfg"), *options, str(port)], port, folder):
+        yield Modality("DCMQRSCP", "127.0.0.1", port)
+
+
+# --------------------------------------------------------------------------------------------------- Orthanc
+
+
+@contextlib.contextmanager
+def orthanc(
+    folder: Path, destination: Modality | None = None, options: dict[str, object] | None = None
+) -> Iterator[Modality]:
+    """Orthanc as it is installed, which may send to `destination`."""
+    program = shutil.which("Orthanc")
+    if program is None:
+        pytest.skip("Orthanc is not installed on this machine")
+    storage = folder / "storage"
+    storage.mkdir(parents=True)
+    port, http_port = free_port(), free_port()
+    destinations = {} if destination is None else {"dest": [destination.ae_title, "127.0.0.1", destination.port]}
+    configuration = {
+        "Name": "Peer",
+        "StorageDirectory": str(storage),
+        "IndexDirectory": str(storage),
+        "Plugins": [],
+        "HttpPort": http_port,
+        "DicomPort": port,
+        "DicomAet": "ORTHANC",
+        "AuthenticationEnabled": False,
+        "OverwriteInstances": True,
+        "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowMove": True,
+        "DicomModalities": destinations,
+        **(options or {}),
+    }
+    (folder / "orthanc.json").write_text(json.dumps(configuration))
+    with _program([program, str(folder / "orthanc.json")], port, folder, TCP_NODELAY="1"):
+        _await_http(http_port)
+        yield Modality("ORTHANC", "127.0.0.1", port)
+
+
+def _await_http(port: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/system", timeout=PATIENCE_S)
+            return
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)  # between attempts; nothing is decided by it
