@@ -28,6 +28,7 @@ from amonsul.errors import BadFileFormat, InexistentFile, InexistentItem, Unknow
 T = TypeVar("T")
 
 _ATTEMPTS = 8
+_HEADERS = 200
 
 
 class Metadata(NamedTuple):
@@ -197,6 +198,25 @@ def _headers(archive: Archive, level: Level, row: int) -> Iterator[tuple[Orthanc
             yield orthanc_id, decode_header(packed)
         if len(chunk) < 200:
             return
+
+
+def packed_headers_below(archive: Archive, level: Level, orthanc_id: OrthancId) -> Iterator[bytes]:
+    """The same headers, packed as they are stored; equal bytes are equal headers.
+
+    Raises:
+        UnknownResource: there is no such resource.
+    """
+    after = 0
+    with archive.database.read() as tx:
+        row = _row(tx, level, orthanc_id)
+        chunk = header_rows.below(tx, level, row, after, limit=_HEADERS)
+    while chunk:
+        for after, _, packed in chunk:  # noqa: B007  # the last one is where the next chunk begins
+            yield packed
+        if len(chunk) < _HEADERS:
+            return
+        with archive.database.read() as tx:
+            chunk = header_rows.below(tx, level, row, after, limit=_HEADERS)
 
 
 def attachment(archive: Archive, level: Level, orthanc_id: OrthancId, name: str = "dicom") -> StoredAttachment:

@@ -17,7 +17,7 @@ def from_json(model: Mapping[str, object], dictionary: Dictionary = STANDARD) ->
     body = "".join(_attributes(model, dictionary))
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'
-        f'<NativeDicomModel xmlns="{_NAMESPACE}" xml:space="preserve" '
+        f'<NativeDicomModel xmlns="{_NAMESPACE}" '
         'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
         f'xsi:schemaLocation="{_NAMESPACE}">{body}</NativeDicomModel>\n'
     ).encode()
@@ -57,15 +57,15 @@ def _values(vr: str, values: Sequence[object], dictionary: Dictionary) -> Iterat
             yield f'<Item number="{number}">{"".join(_attributes(value, dictionary))}</Item>'
         elif vr == "PN" and isinstance(value, dict):
             yield f'<PersonName number="{number}">{_person_name(value)}</PersonName>'
-        elif value is not None:
-            yield f'<Value number="{number}">{escape(_text(value))}</Value>'
+        else:
+            yield f'<Value number="{number}">{"" if value is None else escape(_text(value))}</Value>'
 
 
 def _person_name(groups: Mapping[str, object]) -> str:
     written = []
     for group, name in groups.items():
-        parts = zip(_NAME_COMPONENTS, str(name).split("^"), strict=False)
-        inner = "".join(f"<{part}>{escape(_text(value))}</{part}>" for part, value in parts if value)
+        parts = zip(_NAME_COMPONENTS, str(name).rstrip("^").split("^"), strict=False)
+        inner = "".join(f"<{part}>{escape(_text(value))}</{part}>" for part, value in parts)
         written.append(f"<{group}>{inner}</{group}>")
     return "".join(written)
 

@@ -53,7 +53,7 @@ class Dispatcher:
             case Found(route, params):
                 return Call(route, uri, params)
             case None:
-                return self.refuse(UnknownResource(), method, uri)
+                return self.refuse(UnknownResource(), method, f"{uri}/" if segments and raw_path.endswith(b"/") else uri)
             case Folder(names):
                 return json(names)
         if method == "OPTIONS":

@@ -19,7 +19,7 @@ def test_attribute_has_tag_vr_and_keyword() -> None:
 
 def test_empty_values_keep_their_numbers() -> None:
     (found,) = attributes({"00080008": {"vr": "CS", "Value": ["A", None, "B"]}})
-    assert [value.get("number") for value in found] == ["1", "3"]
+    assert [(value.get("number"), value.text) for value in found] == [("1", "A"), ("2", None), ("3", "B")]
     assert list(attributes({"00080008": {"vr": "CS"}})[0]) == []
 
 
@@ -31,6 +31,7 @@ def test_person_names_are_taken_apart() -> None:
     assert [(part.tag, part.text) for part in groups[0]] == [
         (NS + "FamilyName", "Doe"),
         (NS + "GivenName", "Jane"),
+        (NS + "MiddleName", None),
         (NS + "NamePrefix", "Dr"),
     ]
 

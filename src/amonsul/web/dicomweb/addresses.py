@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 
+from amonsul.dicom.elements import DataSet, Tag
 from amonsul.web.dicomweb.settings import DicomWebSettings
 from amonsul.web.services import Services
 from amonsul.web.values import Request
 
+_UIDS = (Tag(0x0020000D), Tag(0x0020000E), Tag(0x00080018))
 _HOST = re.compile(r"[A-Za-z0-9._~-]{1,255}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 _FORWARDED = re.compile(r"(host|proto)\s*=\s*\"?([^\";,\s]*)", re.IGNORECASE)
 
@@ -52,11 +54,15 @@ def study_url(base: str, study_instance_uid: str) -> str:
     return f"{base}/studies/{study_instance_uid}"
 
 
-def series_url(base: str, study_instance_uid: str, series_instance_uid: str) -> str:
-    """Of a series."""
-    return f"{base}/studies/{study_instance_uid}/series/{series_instance_uid}"
-
-
 def instance_url(base: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> str:
     """Of an instance."""
     return f"{base}/studies/{study_instance_uid}/series/{series_instance_uid}/instances/{sop_instance_uid}"
+
+
+def url_of(base: str, data_set: DataSet) -> str:
+    """Of the instance with a data set."""
+    uids = []
+    for tag in _UIDS:
+        element = data_set.get(tag)
+        uids.append(element.value if element is not None and isinstance(element.value, str) else "")
+    return instance_url(base, *uids)

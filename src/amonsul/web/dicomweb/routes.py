@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from amonsul.dicom.levels import Level
-from amonsul.web.dicomweb import search, server
+from amonsul.web.dicomweb import bulkdata, frames, metadata, rendered, retrieve, search, server, wado_uri
 from amonsul.web.dicomweb.settings import DicomWebSettings
 from amonsul.web.routing import Parameter, Route
 
@@ -24,6 +24,28 @@ _SEARCH = (
     Parameter("LabelsConstraint", "`All`, `Any` or `None` of them."),
     _ACCEPT,
 )
+_PARTS = "multipart/related"
+_RENDERED = (
+    Parameter("window", "`center,width,function`; the function is `linear`, `linear-exact` or `sigmoid`."),
+    Parameter("viewport", "`width,height` of the picture, and perhaps `x,y,width,height` of the part to show."),
+    Parameter("quality", "Of a JPEG, 1 to 100.", "integer"),
+    _ACCEPT,
+)
+_WADO_URI = (
+    Parameter("requestType", "`WADO`."),
+    Parameter("studyUID", "Study Instance UID."),
+    Parameter("seriesUID", "Series Instance UID."),
+    Parameter("objectUID", "SOP Instance UID."),
+    Parameter("contentType", "`image/jpeg`, `image/png`, `image/gif` or `application/dicom`."),
+    Parameter("transferSyntax", "Of the file."),
+    Parameter("frameNumber", "From 1.", "integer"),
+    Parameter("rows", "Most rows of the picture.", "integer"),
+    Parameter("columns", "Most columns of the picture.", "integer"),
+    Parameter("region", "`left,top,right,bottom`, from 0 to 1."),
+    Parameter("windowCenter", "With `windowWidth`.", "number"),
+    Parameter("windowWidth", "With `windowCenter`.", "number"),
+    Parameter("imageQuality", "Of a JPEG, 1 to 100.", "integer"),
+)
 
 
 def dicom_web_routes(settings: DicomWebSettings) -> Iterator[Route]:
@@ -33,6 +55,78 @@ def dicom_web_routes(settings: DicomWebSettings) -> Iterator[Route]:
     root = "/" + settings.root.strip("/") if settings.root.strip("/") else ""
     yield Route("GET", f"{root}/info", server.get_info, "Where the roots are", _TAG, inline=True)
     yield from _search(root)
+    yield from _retrieve(root)
+    if settings.wado_enabled:
+        yield Route(
+            "GET",
+            "/" + settings.wado_root.strip("/"),
+            wado_uri.get_object,
+            "One instance, as a file or as a picture",
+            _TAG,
+            "WADO-URI.",
+            parameters=_WADO_URI,
+            answers="image/jpeg",
+        )
+
+
+def _retrieve(root: str) -> Iterator[Route]:
+    """WADO-RS; each kind of resource at each level that has it."""
+    study = f"{root}/studies/{{study}}"
+    series = f"{study}/series/{{series}}"
+    instance = f"{series}/instances/{{instance}}"
+    frame = f"{instance}/frames/{{frames}}"
+    for template, name in ((study, "study"), (series, "series"), (instance, "instance")):
+        yield Route(
+            "GET",
+            template,
+            retrieve.retrieve,
+            f"The DICOM files of a {name}",
+            _TAG,
+            parameters=(_ACCEPT,),
+            answers=_PARTS,
+        )
+        yield Route(
+            "GET",
+            f"{template}/metadata",
+            metadata.get_metadata,
+            f"The metadata of a {name}",
+            _TAG,
+            parameters=(_ACCEPT,),
+            answers=_JSON,
+        )
+        yield Route(
+            "GET",
+            f"{template}/pixeldata",
+            frames.get_pixel_data,
+            f"All frames of a {name}",
+            _TAG,
+            parameters=(_ACCEPT,),
+            answers=_PARTS,
+        )
+    for template, name in ((study, "study"), (series, "series"), (instance, "instance"), (frame, "frame")):
+        for what, handler in (("rendered", rendered.get_rendered), ("thumbnail", rendered.get_thumbnail)):
+            yield Route(
+                "GET",
+                f"{template}/{what}",
+                handler,
+                f"A picture of a {name}",
+                _TAG,
+                parameters=_RENDERED,
+                answers="image/jpeg",
+            )
+    for template in (f"{instance}/frames", frame):
+        yield Route("GET", template, frames.get_frames, "Frames", _TAG, parameters=(_ACCEPT,), answers=_PARTS)
+    for what in ("bulk", "bulkdata"):
+        yield Route(
+            "GET",
+            f"{instance}/{what}/{{path*}}",
+            bulkdata.get_bulk_data,
+            "One value of an instance",
+            _TAG,
+            "A path of tags, and of numbers of items between them, from 1.",
+            parameters=(_ACCEPT, Parameter("Range", "Part of the bytes: `bytes=0-99`.", place="header")),
+            answers=_PARTS,
+        )
 
 
 def _search(root: str) -> Iterator[Route]:

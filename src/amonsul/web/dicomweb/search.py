@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from urllib.parse import quote
 
 from amonsul.archive import find
 from amonsul.archive.find import Content, Resource
@@ -84,14 +83,12 @@ class Search:
         keys: that must hold inside of sequences.
         included: attributes that are wanted besides the required ones, each with those within it; empty for all.
         includes_all: all attributes of the level are wanted.
-        warnings: what was not understood.
     """
 
     query: Query
     keys: tuple[Key, ...] = ()
     included: dict[Tag, set[tuple[Tag, ...]]] = field(default_factory=dict)
     includes_all: bool = False
-    warnings: list[str] = field(default_factory=list)
 
 
 # ---------------------------------------------------------------------------------------------------- the handler
@@ -103,15 +100,11 @@ def search(level: Level, services: Services, request: Request) -> Response:
     found, has_more = _find(services, wanted)
     base = base_url(services, request)
     models = _answers(services, wanted, found, base)
-    headers: Headers = tuple((b"warning", _warning(base, text)) for text in wanted.warnings)
+    headers: Headers = ()
     if has_more:
-        headers += ((b"warning", _warning(base, "There are additional results that can be requested")),)
+        headers = ((b"warning", f"299 {base}: There are additional results that can be requested".encode()),)
     as_xml = bool(wants_xml(request))
     return models_response(models, services.archive.dictionary, as_xml=as_xml, headers=headers)
-
-
-def _warning(base: str, text: str) -> bytes:
-    return f"299 {base}: {text}".encode("ascii", "replace")
 
 
 # ---------------------------------------------------------------------------------------------------- the query
@@ -191,13 +184,11 @@ class _Reader:
             self.constraints.append(Constraint(tag, match, self._case_sensitive or vr == "UI"))
 
     def include(self, value: str) -> None:
-        """One `includefield` parameter; a tag may be written with a comma."""
-        for name in _fields(value):
-            if name.lower() == "all":
+        """One `includefield` parameter."""
+        for name in value.split(","):
+            if name.strip().lower() == "all":
                 self.result.includes_all = True
-                continue
-            path = self._path(name)
-            if path is not None:
+            elif (path := self._path(name)) is not None:
                 self._wants(path)
 
     def _wants(self, path: tuple[Tag, ...]) -> None:
@@ -206,18 +197,15 @@ class _Reader:
         self.result.included.setdefault(path[0], set()).add(path[1:])
 
     def _path(self, name: str) -> tuple[Tag, ...] | None:
-        """Tags from the outermost sequence to the attribute; None, and a warning, if one is unknown."""
+        """Tags from the outermost sequence to the attribute; None if one is unknown: such keys are passed over."""
         steps = name.split(".")
-        try:
-            tags = tuple(self._dictionary.tag(step.strip()) for step in steps[:MAX_DEPTH])
-        except UnknownDicomTag:
-            tags = ()
-        is_known = [self._dictionary.entry(tag) is not None or tag >> 16 & 1 for tag in tags]
-        if len(tags) != len(steps) or not all(is_known):
-            self.result.warnings.append(f"The attribute {quote(name[:64])} is not known, and was ignored")
-            del self.result.warnings[8:]
+        if len(steps) > MAX_DEPTH:
             return None
-        return tags
+        try:
+            tags = tuple(self._dictionary.tag(step.strip()) for step in steps)
+        except UnknownDicomTag:
+            return None
+        return tags if all(self._dictionary.entry(tag) is not None for tag in tags) else None
 
 
 def parse_key(vr: str, value: str, *, is_fuzzy: bool = False) -> Match:
@@ -240,22 +228,6 @@ def parse_key(vr: str, value: str, *, is_fuzzy: bool = False) -> Match:
     if vr in ("DA", "TM", "DT") and not value.strip("*"):
         return Universal()
     return parse_match(vr, value)
-
-
-def _fields(value: str) -> Iterator[str]:
-    """Names between commas; four digits, a comma and four digits are one tag."""
-    names = [name.strip() for name in value.split(",")]
-    position = 0
-    while position < len(names):
-        name = names[position]
-        following = names[position + 1] if position + 1 < len(names) else ""
-        if len(name) == len(following) == 4 and all(char in "0123456789abcdefABCDEF" for char in name + following):
-            yield name + following
-            position += 2
-            continue
-        if name:
-            yield name
-        position += 1
 
 
 def _number(options: Mapping[str, str], name: str) -> int:

@@ -1,0 +1,195 @@
+"""WADO-RS frames and pixel data (PS3.18 §10.4.1.1.6, §10.4.1.1.7): frames without a file around them, each a part.
+
+Uncompressed frames are little endian. A frame goes out as it is stored if the client takes its transfer syntax, and is
+decoded, or encoded anew, otherwise. The first one is made before the answer begins, so that refusals can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from amonsul.archive import read
+from amonsul.archive.find import Resource
+from amonsul.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
+from amonsul.errors import BadFileFormat, BadRequest, NotImplementedHere, ParameterOutOfRange
+from amonsul.imaging import syntaxes
+from amonsul.imaging.frame_transcode import frame_in
+from amonsul.imaging.frames import Frames, is_video
+from amonsul.protocols.media_types import MediaType
+from amonsul.web.dicomweb.addresses import base_url, url_of
+from amonsul.web.dicomweb.locate import instances_of, named_resources, view_of
+from amonsul.web.dicomweb.negotiation import (
+    MULTIPART,
+    OCTET_STREAM,
+    NotAcceptable,
+    Part,
+    accepted,
+    multipart_response,
+)
+from amonsul.web.dicomweb.retrieve import AS_STORED, checked_syntax
+from amonsul.web.services import Services
+from amonsul.web.values import BINARY_TYPE, Request, Response
+
+MAX_FRAMES = 65_536
+"""Named in one request."""
+
+_MEDIA_TYPES: Mapping[str, tuple[str, ...]] = {
+    "image/jpeg": (
+        syntaxes.JPEG_LOSSLESS_SV1,
+        syntaxes.JPEG_BASELINE,
+        syntaxes.JPEG_EXTENDED,
+        syntaxes.JPEG_LOSSLESS,
+    ),
+    "image/dicom-rle": (syntaxes.RLE_LOSSLESS,),
+    "image/jls": (syntaxes.JPEG_LS_LOSSLESS, syntaxes.JPEG_LS_NEAR_LOSSLESS),
+    "image/jp2": (syntaxes.JPEG_2000_LOSSLESS, syntaxes.JPEG_2000),
+    "image/jphc": (syntaxes.HTJ2K_LOSSLESS, syntaxes.HTJ2K_LOSSLESS_RPCL, syntaxes.HTJ2K),
+    "image/jxl": (syntaxes.JPEG_XL_LOSSLESS, syntaxes.JPEG_XL_JPEG, syntaxes.JPEG_XL),
+    "video/mpeg": ("1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.101"),
+    "video/mp4": tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(102, 109)),
+}
+"""Media types of compressed frames with their transfer syntaxes, the default first (PS3.18 Table 8.7.3-5)."""
+_BY_SYNTAX = {uid: name for name, uids in _MEDIA_TYPES.items() for uid in uids}
+_OLD_NAMES = {"image/x-dicom-rle": "image/dicom-rle", "image/x-jls": "image/jls", "image/dicom+jpeg": "image/jpeg"}
+
+
+def get_frames(services: Services, request: Request) -> Response:
+    """GET …/instances/{instance}/frames/{frames}; all of them without a list."""
+    target, is_alone = _wanted(accepted(request))
+    numbers = parse_frames(request.params["frames"]) if "frames" in request.params else None
+    (instance, *_) = named_resources(services.archive, request.params)
+    frames = _frames_of(services, instance)
+    if is_alone:
+        if numbers is None or len(numbers) != 1:
+            raise NotAcceptable("several frames are sent in parts")
+        data, name, uid = _frame(services, frames, numbers[0], target)
+        kind = BINARY_TYPE if name == OCTET_STREAM else f"{name}; transfer-syntax={uid}".encode()
+        return Response(200, kind, data)
+    return _in_parts(_parts(services, frames, numbers, target, _url(services, request, instance)))
+
+
+def all_frames(services: Services, request: Request, instance: Resource) -> Response:
+    """Pixel data in fragments, as a bulk data: its frames as they are stored, unless another syntax is accepted."""
+    ranges = [one for one in accepted(request) if one.transfer_syntax is not None]
+    target = _wanted(ranges)[0] if ranges else AS_STORED
+    frames = _frames_of(services, instance)
+    return _in_parts(_parts(services, frames, None, target, _url(services, request, instance)))
+
+
+def get_pixel_data(services: Services, request: Request) -> Response:
+    """GET {root}/studies/{study}/pixeldata and below: all frames, one part each."""
+    ranges = accepted(request)
+    target = _wanted(ranges)[0]
+    if not any(one.transfer_syntax or one.root not in ("", OCTET_STREAM) for one in ranges):
+        target = AS_STORED
+    instances = list(instances_of(services.archive, named_resources(services.archive, request.params)))
+
+    def parts() -> Iterator[Part]:
+        for instance in instances:
+            try:
+                frames = _frames_of(services, instance)
+            except BadRequest:  # without pixels
+                continue
+            yield from _parts(services, frames, None, target, _url(services, request, instance))
+
+    return _in_parts(parts())
+
+
+def parse_frames(text: str) -> list[int]:
+    """Numbers between commas, counted from 1.
+
+    Raises:
+        BadFileFormat: one is no number.
+        ParameterOutOfRange: one is below 1, or there are too many.
+    """
+    numbers = []
+    for part in text.split(",", MAX_FRAMES):
+        try:
+            if len(part) > 11 or not part.isascii():
+                raise ValueError
+            number = int(part)
+        except ValueError:
+            raise BadFileFormat from None
+        if number < 1:
+            raise ParameterOutOfRange(f"Invalid frame number (must be > 0): {number}")
+        numbers.append(number)
+    if len(numbers) > MAX_FRAMES:
+        raise ParameterOutOfRange(f"more than {MAX_FRAMES} frames")
+    return numbers
+
+
+def _wanted(ranges: Sequence[MediaType]) -> tuple[str, bool]:
+    """The transfer syntax to answer in, or `*`; and whether the frame is wanted alone, not in parts.
+
+    Raises:
+        NotAcceptable: no media type of frames is accepted.
+    """
+    for one in ranges:
+        if one.name in ("*/*", "multipart/*"):
+            return EXPLICIT_VR_LITTLE_ENDIAN, False
+        is_alone = one.name != MULTIPART
+        root = one.name if is_alone else one.root
+        name = _OLD_NAMES.get(root, root)
+        if name == OCTET_STREAM or (not is_alone and name in ("", "*/*")):
+            return _uncompressed(checked_syntax(one.transfer_syntax)), is_alone
+        if name in _MEDIA_TYPES and not is_alone:
+            uid = checked_syntax(one.transfer_syntax, default=_MEDIA_TYPES[name][0])
+            if uid != AS_STORED and uid not in _MEDIA_TYPES[name]:
+                raise BadRequest(f"{name} is no media type of transfer syntax {uid}")
+            return uid, False
+    raise NotAcceptable("frames are sent in parts of application/octet-stream or of an image type")
+
+
+def _uncompressed(uid: str) -> str:
+    is_native = uid != AS_STORED and not transfer_syntax(uid).is_encapsulated
+    return EXPLICIT_VR_LITTLE_ENDIAN if is_native else uid
+
+
+def _frames_of(services: Services, instance: Resource) -> Frames:
+    archive = services.archive
+    return Frames(view_of(archive, instance.orthanc_id), read.header(archive, instance.orthanc_id))
+
+
+def _frame(services: Services, frames: Frames, number: int, target: str) -> tuple[bytes, str, str]:
+    """A frame, its media type and transfer syntax."""
+    own = frames.syntax
+    uid = target
+    if target == AS_STORED:
+        uid = own.uid if own.is_encapsulated else EXPLICIT_VR_LITTLE_ENDIAN
+    if is_video(own.uid):
+        uid = own.uid
+    try:
+        data = frame_in(frames, number - 1, uid, services.codecs, services.settings.lossy_quality)
+    except NotImplementedHere as error:
+        raise NotAcceptable(error.details) from error
+    name = _BY_SYNTAX.get(uid, OCTET_STREAM)
+    return data, name, uid
+
+
+def _parts(services: Services, frames: Frames, numbers: Iterable[int] | None, target: str, url: str) -> Iterator[Part]:
+    for number in range(1, frames.count + 1) if numbers is None else numbers:
+        data, name, uid = _frame(services, frames, number, target)
+        headers = (
+            ("Content-Location", f"{url}/frames/{number}"),
+            ("Content-Type", f"{name}; transfer-syntax={uid}"),
+        )
+        yield Part(headers, (data,))
+
+
+def _url(services: Services, request: Request, instance: Resource) -> str:
+    header = read.header(services.archive, instance.orthanc_id)
+    return url_of(base_url(services, request), header.data_set)
+
+
+def _in_parts(parts: Iterator[Part]) -> Response:
+    """The parts, of which the first is made now; it says what the media type of all is."""
+    first = next(parts, None)
+    if first is None:
+        return multipart_response(OCTET_STREAM, ())
+    root = dict(first.headers)["Content-Type"]
+
+    def all_parts() -> Iterator[Part]:
+        yield first
+        yield from parts
+
+    return multipart_response(root, all_parts())

@@ -1,0 +1,153 @@
+"""WADO-RS: instances as DICOM files (PS3.18 §10.4), in parts, alone, or in a ZIP archive.
+
+Files go out as they lie in the storage when that is what the client wants. Unless it names another transfer syntax, it
+wants Explicit VR Little Endian; what has to be transcoded is written to a spool first, which goes to a file when it is
+large. Nothing else is ever held of a study than the piece that is being sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from amonsul.archive import read
+from amonsul.archive.find import Resource
+from amonsul.archive.zip_stream import ZipStream
+from amonsul.dicom.levels import Level
+from amonsul.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, is_valid, transfer_syntaxes
+from amonsul.errors import BadRequest, NotImplementedHere, UnknownResource
+from amonsul.imaging.frames import is_video
+from amonsul.imaging.transcode import TranscodeOptions, can_write, transcode
+from amonsul.protocols.media_types import MediaType
+from amonsul.web.dicomweb.locate import instances_of, named_resources, pieces_of, slices, view_of
+from amonsul.web.dicomweb.negotiation import (
+    DICOM,
+    MULTIPART,
+    NotAcceptable,
+    Part,
+    accepted,
+    multipart_response,
+)
+from amonsul.web.services import Services
+from amonsul.web.values import Request, Response, Stream
+
+ZIP = "application/zip"
+AS_STORED = "*"
+_MAX_TRANSCODED = 16 << 30
+
+
+def retrieve(services: Services, request: Request) -> Response:
+    """GET {root}/studies/{study}, …/series/{series}, …/instances/{instance}."""
+    name, transfer_syntax_uid = _wanted(accepted(request), is_instance="instance" in request.params)
+    found = named_resources(services.archive, request.params)
+    instances = list(instances_of(services.archive, found))
+    if name == ZIP:
+        return Response(200, ZIP.encode(), Stream(_zipped(services, instances, transfer_syntax_uid), None))
+    if name == DICOM:
+        pieces = instance_pieces(services, instances[0], transfer_syntax_uid)
+        return Response(200, DICOM.encode(), Stream(_begun(pieces), None))
+    if len(instances) == 1:
+        # What cannot be done shows before the status line is out.
+        begun = _begun(instance_pieces(services, instances[0], transfer_syntax_uid))
+        return multipart_response(DICOM, (Part((("Content-Type", DICOM),), begun),))
+    return multipart_response(DICOM, _parts(services, instances, transfer_syntax_uid))
+
+
+def _wanted(ranges: Sequence[MediaType], *, is_instance: bool) -> tuple[str, str]:
+    """The media type to answer with, and a transfer syntax or `*`.
+
+    Raises:
+        NotAcceptable: nothing of what is accepted can be made.
+        BadRequest: there is no such transfer syntax.
+    """
+    for one in ranges:
+        if one.name == MULTIPART and one.root in ("", DICOM, "*/*"):
+            return MULTIPART, checked_syntax(one.transfer_syntax)
+        if one.name in ("*/*", "multipart/*"):
+            return MULTIPART, EXPLICIT_VR_LITTLE_ENDIAN
+        if one.name in (DICOM, "application/*") and is_instance:
+            return DICOM, checked_syntax(one.transfer_syntax)
+        if one.name == ZIP:
+            return ZIP, checked_syntax(one.transfer_syntax, default=AS_STORED)
+    names = ", ".join(one.name + (f" of {one.root}" if one.root else "") for one in ranges)[:200]
+    raise NotAcceptable(f"DICOM files cannot be sent as {names}")
+
+
+def checked_syntax(uid: str | None, default: str = EXPLICIT_VR_LITTLE_ENDIAN) -> str:
+    """The transfer syntax that a client names, or `*` for that of the file.
+
+    Raises:
+        BadRequest: there is no such transfer syntax, or nothing can be written in it.
+    """
+    if uid is None:
+        return default
+    if uid != AS_STORED and not (is_valid(uid) and (can_write(uid) or uid in transfer_syntaxes())):
+        raise BadRequest(f"Unsupported transfer syntax in WADO-RS: {uid[:64]}")
+    return uid
+
+
+def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same pieces, of which the first is made already: refusals come now."""
+    first = next(pieces, b"")
+
+    def rest() -> Iterator[bytes]:
+        yield first
+        yield from pieces
+
+    return rest()
+
+
+def _parts(services: Services, instances: Sequence[Resource], transfer_syntax_uid: str) -> Iterator[Part]:
+    headers = (("Content-Type", DICOM),)
+    for instance in instances:
+        try:
+            pieces = _begun(instance_pieces(services, instance, transfer_syntax_uid))
+        except UnknownResource:  # deleted meanwhile
+            continue
+        yield Part(headers, pieces)
+
+
+def _zipped(services: Services, instances: Sequence[Resource], transfer_syntax_uid: str) -> Iterator[bytes]:
+    stream = ZipStream(datetime.now())
+    for number, instance in enumerate(instances, 1):
+        try:
+            pieces = _begun(instance_pieces(services, instance, transfer_syntax_uid))
+        except UnknownResource:
+            continue
+        yield from stream.add(f"DICOM/{number:08d}.dcm", instance.file_size, pieces)
+    yield from stream.finish()
+
+
+def instance_pieces(services: Services, instance: Resource, transfer_syntax_uid: str) -> Iterator[bytes]:
+    """The file of an instance in a transfer syntax.
+
+    A video stays one, and what no codec reads is sent as it is, unless another syntax was asked for by name.
+
+    Raises:
+        NotAcceptable: it cannot be written so.
+        UnknownResource: it is gone.
+    """
+    archive = services.archive
+    own = instance.transfer_syntax_uid
+    if transfer_syntax_uid in (AS_STORED, own) or (transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN and is_video(own)):
+        yield from pieces_of(read.attachment(archive, Level.INSTANCE, instance.orthanc_id))
+        return
+    view = view_of(archive, instance.orthanc_id)
+    header = read.header(archive, instance.orthanc_id)
+    spool = archive.blobs.spool(_MAX_TRANSCODED)
+    try:
+        try:
+            options = TranscodeOptions(keeps_sop_instance_uid=True)
+            transcode(view, header, transfer_syntax_uid, spool, services.codecs, options)
+        except NotImplementedHere as error:
+            if transfer_syntax_uid != EXPLICIT_VR_LITTLE_ENDIAN:
+                raise NotAcceptable(error.details) from error
+            yield from slices(view)
+            return
+        spooled = spool.finish()
+    finally:
+        spool.discard()
+    try:
+        yield from slices(spooled.view())
+    finally:
+        spooled.discard()
