@@ -27,6 +27,7 @@ import uvloop
 from amonsul import __version__, logs
 from amonsul.archive.context import DEFAULT_ENCODING, Archive
 from amonsul.archive.ingest import ingest
+from amonsul.archive.ingest_transcoding import IngestTranscoding
 from amonsul.archive.maintenance import recover
 from amonsul.archive.modality_list import Modalities
 from amonsul.archive.stability import StabilityWatch
@@ -106,13 +107,28 @@ def open_archive(configuration: Configuration) -> Iterator[Archive]:
         stack.callback(database.close)
         blobs = FilesystemBlobs(folder, sync=settings.sync_storage(configuration))
         stack.callback(blobs.close)
+        archive_settings = settings.archive_settings(configuration)
+        incoming = None
+        if (wanted := settings.ingest_transcoding(configuration)) is not None:
+            codecs = WorkerPool()
+            stack.callback(codecs.close)
+            incoming = IngestTranscoding(
+                wanted,
+                codecs,
+                blobs.spool,
+                of_uncompressed=configuration.flag("IngestTranscodingOfUncompressed"),
+                of_compressed=configuration.flag("IngestTranscodingOfCompressed"),
+                quality=configuration.number("DicomLossyTranscodingQuality"),
+                limits=archive_settings.limits,
+            )
         yield Archive(
             database,
             blobs,
             main_tags,
             dictionary,
-            settings.archive_settings(configuration),
+            archive_settings,
             switches=Switchboard(database),
+            incoming=incoming,
         )
 
 

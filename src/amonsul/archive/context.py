@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from amonsul.archive.origin import Origin
 from amonsul.archive.switches import Switchboard
+from amonsul.blobs.spool import Spooled
 from amonsul.blobs.store import BlobStore
 from amonsul.database import Database
 from amonsul.dicom.charsets import charset_of_encoding
@@ -91,6 +92,8 @@ class Archive:
     settings: ArchiveSettings = field(default_factory=ArchiveSettings)
     filters: tuple[Filter, ...] = ()
     switches: Switchboard = field(default_factory=Switchboard)
+    incoming: Callable[[Spooled], Spooled] | None = None
+    """Makes another file of one that comes in, or gives back the same; None for nothing of the kind."""
 
     @property
     def default_encoding(self) -> str:

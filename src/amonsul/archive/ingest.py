@@ -79,6 +79,8 @@ def ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
         StorageFull, CannotStore, Unavailable: nothing was stored.
     """
     try:
+        if archive.incoming is not None:
+            spooled = archive.incoming(spooled)
         return _ingest(archive, spooled, origin)
     finally:
         spooled.discard()

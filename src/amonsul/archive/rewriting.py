@@ -87,8 +87,18 @@ def spooled(archive: Archive, parts: Sequence[bytes]) -> Spooled:
         raise
 
 
-def transcoded(archive: Archive, file: Spooled, codecs: Codecs, transcoding: Transcoding | None) -> Spooled:
-    """The same file in another transfer syntax; takes `file` over, whatever happens."""
+def transcoded(
+    archive: Archive, file: Spooled, codecs: Codecs, transcoding: Transcoding | None, *, is_new: bool = True
+) -> Spooled:
+    """The same file in another transfer syntax; takes `file` over, whatever happens.
+
+    Args:
+        archive: where.
+        file: to transcode.
+        codecs: for its frames.
+        transcoding: how; None: not at all.
+        is_new: it has an identifier of its own already, so that it needs no other one for what it loses.
+    """
     if transcoding is None:
         return file
     spool = archive.blobs.spool()
@@ -97,8 +107,7 @@ def transcoded(archive: Archive, file: Spooled, codecs: Codecs, transcoding: Tra
         header = scan(view, archive.settings.limits, archive.settings.default_encoding, archive.dictionary)
         if header.transfer_syntax_uid == transcoding.transfer_syntax_uid:
             return file
-        # What is made here is a new instance already, so that it needs no other identifier for what it loses.
-        options = TranscodeOptions(transcoding.quality, keeps_sop_instance_uid=True)
+        options = TranscodeOptions(transcoding.quality, keeps_sop_instance_uid=is_new)
         transcode(view, header, transcoding.transfer_syntax_uid, spool, codecs, options)
     except BaseException:
         spool.discard()

@@ -40,6 +40,7 @@ from amonsul.dimse_server.query import QuerySettings
 from amonsul.dimse_server.settings import DEFAULT_MAX_PDU_LENGTH, AlwaysAllowed, DimseSettings
 from amonsul.dimse_server.worklist import WorklistSettings
 from amonsul.errors import AmonsulError
+from amonsul.imaging.transcode import can_write
 from amonsul.jobs.settings import JobsSettings
 from amonsul.web.settings import BodyLimits, SystemInformation, TlsSettings, WebSettings
 
@@ -342,6 +343,14 @@ def stop_timeout_s(configuration: Configuration) -> float:
     return configuration.number("Amonsul.StopTimeout")
 
 
+def ingest_transcoding(configuration: Configuration) -> str | None:
+    """Transfer syntax that what comes in is stored in; None: as it comes."""
+    wanted = configuration.text("IngestTranscoding") if configuration.is_set("IngestTranscoding") else ""
+    if wanted and (wanted not in transfer_syntaxes() or not can_write(wanted)):
+        raise configuration.refuse("IngestTranscoding", "not a transfer syntax that can be written")
+    return wanted or None
+
+
 def jobs_settings(configuration: Configuration) -> JobsSettings:
     """How jobs are run and how long they are remembered."""
     threads = configuration.number("JobsEngineThreadsCount.ResourceModification")
@@ -396,6 +405,7 @@ def build_all(configuration: Configuration) -> None:
     dimse_settings(configuration)
     accepted_transfer_syntaxes(configuration, ())
     web_settings(configuration)
+    ingest_transcoding(configuration)
     jobs_settings(configuration)
     scu_settings(configuration)
     query_settings(configuration, str)

@@ -677,7 +677,6 @@ TRANSCODING: Final = Area(
             TEXT,
             None,
             "Transfer syntax that what comes in is stored in.",
-            served=False,
             example="1.2.840.10008.1.2.4.70",
         ),
         Option(
@@ -685,14 +684,12 @@ TRANSCODING: Final = Area(
             FLAG,
             True,
             "Let IngestTranscoding touch uncompressed pictures.",
-            served=False,
         ),
         Option(
             "IngestTranscodingOfCompressed",
             FLAG,
             True,
             "Let IngestTranscoding touch compressed pictures.",
-            served=False,
         ),
         Option("DicomLossyTranscodingQuality", Number(1, 100), 90, "Quality of lossy JPEG."),
         Option("TranscoderThreadsCount", _COUNT, 4, "Threads that transcode.", served=False),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from amonsul.archive.read import StoredAttachment
+from amonsul.blobs.spool import Spooled
 from amonsul.errors import BadRequest
 from amonsul.web.ranges import content_range, parse_range
 from amonsul.web.values import BINARY_TYPE, Headers, Request, Response, Stream
 
 _WHOLE_IN_MEMORY = 1 << 20
+_PIECE = 1 << 20
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\"\\/\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -65,3 +68,17 @@ def ranged_response(
     if end - start <= _WHOLE_IN_MEMORY:
         return Response(206, BINARY_TYPE, stored.read(start, end), headers)
     return Response(206, BINARY_TYPE, Stream(stored.chunks(start, end), end - start), headers)
+
+
+def spooled_response(file: Spooled, content_type: bytes, headers: Headers = ()) -> Response:
+    """A file that was made for this answer; it is gone afterwards."""
+    return Response(200, content_type, Stream(_pieces(file), file.size), headers)
+
+
+def _pieces(file: Spooled) -> Iterator[bytes]:
+    try:
+        view = file.view()
+        for at in range(0, file.size, _PIECE):
+            yield bytes(view[at : at + _PIECE])
+    finally:
+        file.discard()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from amonsul.dicom.levels import Level
-from amonsul.web import job_routes, openapi, remote_routes
+from amonsul.web import image_routes, job_routes, openapi, remote_routes
 from amonsul.web.dicomweb.routes import dicom_web_routes
 from amonsul.web.rest import attachments, changes, resources, search, tags, tools, uploads
 from amonsul.web.routing import Body, Parameter, Route
@@ -75,6 +75,7 @@ def routes(settings: WebSettings) -> Sequence[Route]:
         table += _below_and_above(level)
         table += _metadata_and_attachments(level)
     table += job_routes.job_routes()
+    table += image_routes.image_routes()
     table += remote_routes.remote_routes()
     table += dicom_web_routes(settings.dicom_web)
     table += upkeep_routes()
@@ -243,7 +244,10 @@ def _tools() -> Iterator[Route]:
         "Search",
         body=Body.SMALL,
         request_types=("application/json",),
-        fields=(Parameter("Resources", "Identifiers of resources, of any level.", "array"),),
+        fields=(
+            Parameter("Resources", "Identifiers of resources of any level, or objects of `Level` and `ID`.", "array"),
+            *job_routes.JOB_FIELDS,
+        ),
         answers=_TEXT,
     )
 

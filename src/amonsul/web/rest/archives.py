@@ -19,6 +19,7 @@ from amonsul.jobs.kinds.resource_modification import Named
 from amonsul.web.files import content_disposition, filename_argument
 from amonsul.web.json_body import Json, parse
 from amonsul.web.rest import jobs
+from amonsul.web.rest.tags import quality_argument
 from amonsul.web.services import Services
 from amonsul.web.values import Request, Response, Stream
 
@@ -103,17 +104,9 @@ def _options_of_query(services: Services, form: Form, request: Request) -> Expor
     if syntax:
         if syntax not in transfer_syntaxes():
             raise ParameterOutOfRange(f"Unknown transfer syntax: {syntax[:64]}")
-        transcoding = Transcoding(syntax, _quality(request.query.get("lossy-quality"), services))
+        transcoding = Transcoding(syntax, quality_argument(services, request))
     is_extended = form.is_extended or (form.is_media and request.flag("extended"))
     return ExportOptions(form.is_media, is_extended, transcoding, services.settings.zip_utf8)
-
-
-def _quality(text: str | None, services: Services) -> int:
-    if text is None:
-        return services.settings.lossy_quality
-    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= 100):
-        raise ParameterOutOfRange("lossy-quality must be from 1 to 100")
-    return int(text)
 
 
 def _answer(

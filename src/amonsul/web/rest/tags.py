@@ -9,7 +9,7 @@ import base64
 import mmap
 from collections.abc import Callable, Iterable, Mapping
 
-from amonsul.archive import find, read
+from amonsul.archive import find, read, rewriting
 from amonsul.archive.find import Content
 from amonsul.archive.read import StoredAttachment
 from amonsul.dicom import content, dicom_json, dicom_xml, json_tags, scanner, uids
@@ -17,9 +17,9 @@ from amonsul.dicom.dictionary import Dictionary
 from amonsul.dicom.elements import Bulk, DataSet, Tag, format_tag
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.modules import MODULES
-from amonsul.errors import InexistentItem, NotImplementedHere, ParameterOutOfRange, UnknownDicomTag
+from amonsul.errors import InexistentItem, ParameterOutOfRange, UnknownDicomTag
 from amonsul.web.auth import SANDBOX
-from amonsul.web.files import content_disposition, file_response, filename_argument
+from amonsul.web.files import content_disposition, file_response, filename_argument, spooled_response
 from amonsul.web.rest.resources import TagForm
 from amonsul.web.services import Services
 from amonsul.web.values import BINARY_TYPE, DICOM_TYPE, NOT_FOUND, Request, Response, json
@@ -136,8 +136,25 @@ def get_file(services: Services, request: Request) -> Response:
         if wanted not in uids.transfer_syntaxes():
             raise ParameterOutOfRange(f"Unknown transfer syntax: {wanted}")
         if wanted != read.header(services.archive, _id(request)).transfer_syntax_uid:
-            raise NotImplementedHere("transcoding is not available in this version")
+            transcoding = rewriting.Transcoding(wanted, quality_argument(services, request))
+            source = rewriting.copied(services.archive, stored)
+            file = rewriting.transcoded(services.archive, source, services.codecs, transcoding, is_new=False)
+            return spooled_response(file, DICOM_TYPE, (name,))
     return file_response(stored, DICOM_TYPE, (name,))
+
+
+def quality_argument(services: Services, request: Request) -> int:
+    """`?lossy-quality=` or what is configured.
+
+    Raises:
+        ParameterOutOfRange: not from 1 to 100.
+    """
+    value = request.query.get("lossy-quality")
+    if value is None:
+        return services.settings.lossy_quality
+    if not (value.isascii() and value.isdigit() and len(value) < 4 and 1 <= int(value) <= 100):
+        raise ParameterOutOfRange("lossy-quality must be from 1 to 100")
+    return int(value)
 
 
 def _dicom_json(services: Services, request: Request) -> dict[str, object]:

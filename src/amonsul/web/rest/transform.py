@@ -7,12 +7,11 @@ are there now.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from amonsul.archive import find, rewriting
 from amonsul.archive.context import Archive, Overwrite
 from amonsul.archive.find import Content
-from amonsul.blobs.spool import Spooled
 from amonsul.database import Transaction, properties
 from amonsul.dicom.deidentification import Anonymization
 from amonsul.dicom.elements import Tag
@@ -37,14 +36,14 @@ from amonsul.jobs.kinds.resource_modification import (
 )
 from amonsul.jobs.kinds.split_study import SplitStudy
 from amonsul.jobs.transformation import Submitter
+from amonsul.web.files import spooled_response
 from amonsul.web.json_body import Json, parse
 from amonsul.web.rest import jobs
 from amonsul.web.services import Services
-from amonsul.web.values import DICOM_TYPE, Request, Response, Stream
+from amonsul.web.values import DICOM_TYPE, Request, Response
 
 _ANONYMIZED_COUNTER = "anonymized-patients"
 _MAX_RESOURCES = 100_000
-_PIECE = 1 << 20
 
 
 # ---------------------------------------------------------------------------------------------------- one instance
@@ -59,21 +58,7 @@ def transform_instance(is_anonymization: bool, services: Services, request: Requ
     wanted.change(archive, secrets.token_bytes(KEY_BYTES), patient_name)(data_set, _nothing_else)
     quality = services.settings.lossy_quality
     file = rewriting.save(archive, data_set, services.codecs, transcoding(wanted.output, quality))
-    return file_response(file, DICOM_TYPE)
-
-
-def file_response(file: Spooled, content_type: bytes) -> Response:
-    """A file that was made for this answer and is nobody's."""
-    return Response(200, content_type, Stream(_pieces(file), file.size))
-
-
-def _pieces(file: Spooled) -> Iterator[bytes]:
-    try:
-        view = file.view()
-        for at in range(0, file.size, _PIECE):
-            yield bytes(view[at : at + _PIECE])
-    finally:
-        file.discard()
+    return spooled_response(file, DICOM_TYPE)
 
 
 def _nothing_else(_uid: str) -> Level | None:
