@@ -181,7 +181,7 @@ class Association:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
+        if error is None or isinstance(error, GeneratorExit):
             self.release()
         else:
             self.abort()

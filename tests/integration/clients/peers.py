@@ -150,9 +150,11 @@ def pynetdicom_server(
         peer.identifiers.append(event.identifier)
         for number, answer in enumerate(peer.find_answers):
             deadline = time.monotonic() + PATIENCE_S
-            while number == peer.hold_at and not event.is_cancelled and time.monotonic() < deadline:
+            is_cancelled = event.is_cancelled  # true only once
+            while number == peer.hold_at and not is_cancelled and time.monotonic() < deadline:
                 time.sleep(0.001)  # until the other thread of the server has read it
-            if event.is_cancelled:
+                is_cancelled = event.is_cancelled
+            if is_cancelled:
                 peer.cancelled.set()
                 yield 0xFE00, None
                 return
