@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import socket
 import ssl
 import time
@@ -118,6 +119,7 @@ class Association:
         self._timeout_s = timeout_s
         self._max_pdu_length = 0
         self._tried: frozenset[tuple[str, str]] = frozenset()
+        self._peeked: UpperLayerEvent | None = None
 
     @classmethod
     def open(
@@ -330,6 +332,18 @@ class Association:
             raise self._broken(f"{type(command).__name__} where a response to message {message_id} was expected")
         return command
 
+    def waits_for_more(self, timeout_s: float) -> bool:
+        """Whether the remote says something more, within a time, after all that was asked of it is answered."""
+        if self._peeked is None:
+            self._peeked = next(self._connection.events(), None)
+        if self._peeked is not None or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0):
+            return True
+        try:
+            readable, _, _ = select.select([self._socket], [], [], timeout_s)
+        except (OSError, ValueError):  # ValueError: a descriptor that select cannot take
+            return False
+        return bool(readable)
+
     def has_news(self) -> bool:
         """Whether the remote sent anything while nothing was asked of it: it has closed, or wants to."""
         try:
@@ -375,7 +389,9 @@ class Association:
     def _next_event(self) -> UpperLayerEvent:
         deadline = time.monotonic() + self._timeout_s if self._timeout_s else None
         while True:
-            event = next(self._connection.events(), None)
+            event, self._peeked = self._peeked, None
+            if event is None:
+                event = next(self._connection.events(), None)
             if event is None:
                 self._read(deadline)
                 continue

@@ -24,7 +24,7 @@ from typing import Final, Protocol
 from pydicom.dataset import Dataset
 
 from amonsul.blobs.spool import Spool, Spooled
-from amonsul.clients.association import AcceptedContext, Association
+from amonsul.clients.association import AcceptedContext, Association, Received
 from amonsul.clients.pool import AssociationPool
 from amonsul.dicom.elements import DataSet
 from amonsul.dicom.encoding import encode_data_set
@@ -58,6 +58,7 @@ from amonsul.protocols.dimse.commands import (
     CStoreRsp,
     NActionRq,
     NEventReportRq,
+    NEventReportRsp,
     Response,
 )
 from amonsul.protocols.dimse.statuses import Category, FindStatus, Status, StorageStatus, category
@@ -102,6 +103,9 @@ _ALSO_PROPOSED: Final = 24
 """Common classes that a storing association proposes beyond what it needs now, so that it can be used again."""
 
 _MAX_DRAINED_ANSWERS: Final = 10_000
+
+_REPORT_WAIT_S: Final = 0.2
+"""Time that a remote has to report on an action in the same association; later it needs one of its own."""
 
 
 class Remote(Protocol):
@@ -164,6 +168,9 @@ class Outgoing:
     transfer_syntax_uid: str
     file: Callable[[], Iterable[bytes | memoryview]]
 
+
+OnEvent = Callable[[NEventReportRq, DataSet], int]
+"""Takes an event that was reported, answers the status."""
 
 Transcode = Callable[[Outgoing, Sequence[str]], Outgoing]
 """Gives an instance in one of some transfer syntaxes; raises AmonsulError if it cannot."""
@@ -519,7 +526,8 @@ class DicomClient:
                 if response.has_data_set:
                     association.receive_data_set(None)
                 progress = _suboperations("C-MOVE", association, response)
-                yield progress
+                with _unless_left(association, progress):
+                    yield progress
                 if progress.is_final:
                     return
                 if not is_cancelling and is_cancelled():
@@ -565,7 +573,8 @@ class DicomClient:
                 if response.has_data_set:
                     association.receive_data_set(None)
                 progress = _suboperations("C-GET", association, response)
-                yield progress
+                with _unless_left(association, progress):
+                    yield progress
                 if progress.is_final:
                     return
                 if not is_cancelling and is_cancelled():
@@ -604,16 +613,50 @@ class DicomClient:
     # N-ACTION and N-EVENT-REPORT
 
     def n_action(
-        self, remote: Remote, sop_class_uid: str, sop_instance_uid: str, action_type_id: int, information: Dataset
+        self,
+        remote: Remote,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        action_type_id: int,
+        information: Dataset,
+        on_event: OnEvent | None = None,
     ) -> None:
         """Request an action (PS3.7 §10.1.4).
 
+        Args:
+            remote: of whom.
+            sop_class_uid: what it is about.
+            sop_instance_uid: likewise.
+            action_type_id: which action.
+            information: of the action.
+            on_event: takes reports that come on the same association, before the response or shortly after it.
+
         Raises:
-            NetworkProtocolError: no association, or it was lost.
+            NetworkProtocolError: no association, or it was lost before the response.
             RemoteFailure: the remote refuses.
         """
         request = NActionRq(self._next_message_id(), sop_class_uid, sop_instance_uid, action_type_id)
-        self._perform("N-ACTION", remote, sop_class_uid, request, information, ())
+        if on_event is None:
+            self._perform("N-ACTION", remote, sop_class_uid, request, information, ())
+            return
+        with self._association(remote, [(sop_class_uid, self._uncompressed)]) as association:
+            context = _context(association, sop_class_uid)
+            association.send(context, request, encode_data_set(information, context.transfer_syntax))
+            while isinstance((received := association.receive()).command, NEventReportRq):
+                _take_event(association, received, on_event)
+            response = association.expect_response(received, request.message_id)
+            if response.has_data_set:
+                association.receive_data_set(None)
+            _check("N-ACTION", association, response)
+            try:
+                while association.waits_for_more(_REPORT_WAIT_S):
+                    received = association.receive()
+                    if not isinstance(received.command, NEventReportRq):
+                        raise NetworkProtocolError(f"{association.name} sent a {type(received.command).__name__}")
+                    _take_event(association, received, on_event)
+            except NetworkProtocolError as error:  # what was asked is answered; the report may still come otherwise
+                logger.info("after an N-ACTION: %s", error)
+                association.abort()
 
     def n_event_report(
         self, remote: Remote, sop_class_uid: str, sop_instance_uid: str, event_type_id: int, information: Dataset
@@ -757,6 +800,26 @@ def _context(association: Association, abstract_syntax: str) -> AcceptedContext:
     return context
 
 
+def _take_event(association: Association, received: Received, on_event: OnEvent) -> None:
+    """Take one N-EVENT-REPORT, and answer it."""
+    request = received.command
+    assert isinstance(request, NEventReportRq)
+    data = association.receive_identifier() if request.has_data_set else b""
+    try:
+        status = on_event(request, scan_data_set(data, received.context.transfer_syntax))
+    except AmonsulError as error:
+        logger.warning("a report of %s: %s", association.name, error)
+        status = error.dimse_status
+    answer = NEventReportRsp(
+        request.message_id,
+        status,
+        request.affected_sop_class_uid,
+        request.affected_sop_instance_uid,
+        request.event_type_id,
+    )
+    association.send(received.context, answer)
+
+
 def _cancel(association: Association, context: AcceptedContext, message_id: int) -> None:
     """End a search that nobody wants any more (PS3.7 §9.3.2.3): what is under way is read, and thrown away."""
     association.send(context, CCancelRq(message_id))
@@ -778,6 +841,17 @@ def _check(name: str, association: Association, response: Response) -> None:
             name, association.name, response.status, hint or "unable to process - invalid query ?"
         )
     raise RemoteFailure.of(name, association.name, response.status, hint or "unable to process - resource not found ?")
+
+
+@contextmanager
+def _unless_left(association: Association, progress: SubOperations) -> Iterator[None]:
+    """Around a yield: whoever leaves a retrieval in the middle ends the association, so that the remote stops, too."""
+    try:
+        yield
+    except GeneratorExit:
+        if not progress.is_final:
+            association.abort()
+        raise
 
 
 def _suboperations(name: str, association: Association, response: Response) -> SubOperations:
