@@ -288,6 +288,17 @@ def pending(tx: Transaction, kinds: Iterable[str], limit: int) -> int:
     return int(row[0]) if row else 0
 
 
+def is_another_due(tx: Transaction, kinds: Iterable[str], priority: int) -> bool:
+    """Whether a job of some kinds waits that goes before a new one of this priority."""
+    row = tx.one(
+        f"SELECT 1 FROM jobs WHERE state = 'Pending' AND priority >= :priority "
+        f"AND {tx.dialect.is_text_in('kind', 'kinds')} LIMIT 1",
+        kinds=tx.dialect.texts(kinds),
+        priority=priority,
+    )
+    return row is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Resting:
     """A job that waits for another attempt."""

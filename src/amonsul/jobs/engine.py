@@ -10,8 +10,9 @@ finds its fence outdated when it writes. So at most one process takes steps of a
 than a lease. A step that was taken and not written down is taken again: steps must be harmless when repeated, or use
 `Running.write`. No wall clock takes part in any of this.
 
-One thread looks around. It sleeps until a job is submitted here or until it is time to ask the index what others did.
-Each background job has a thread while it runs; a synchronous one runs in the thread of its caller.
+A job that finds a free hand as it is submitted is claimed in the same transaction; the others wait for a hand. One
+thread looks around; it sleeps until a hand is free or until it is time to ask the index what others did. Each
+background job has a thread while it runs; a synchronous one runs in the thread of its caller.
 """
 
 from __future__ import annotations
@@ -153,14 +154,25 @@ class JobEngine:
         """
         new = self._new_job(arguments, priority, user_data, max_attempts)
         limit = self._settings.maximum_pending
+        has_hand = self._take_hand()
+        claimed_at = self._clock()
 
-        def insert(transaction: Transaction) -> None:
+        def insert(transaction: Transaction) -> Hold | None:
             if jobs.more_than_pending(transaction, limit - 1):
                 raise Unavailable(f"{limit} jobs wait for their turn already")
+            if has_hand and not jobs.is_another_due(transaction, self._kinds.names, priority):
+                return jobs.insert_claimed(transaction, new, self._worker, self._place)
             jobs.insert(transaction, new)
+            return None
 
-        self._database.write(insert)
-        self._wake()
+        try:
+            hold = self._database.write(insert)
+        except BaseException:
+            if has_hand:
+                self._put_down()
+            raise
+        if has_hand:
+            self._start_hand(None if hold is None else (_claimed(new, hold), claimed_at))
         return new.job_id
 
     def run(
@@ -388,25 +400,20 @@ class JobEngine:
             if job.state.ended:
                 self._announce(job, run.error)
 
-    def _work(self) -> None:
-        """Run jobs one after the other, until none waits."""
+    def _take_hand(self) -> bool:
+        """Reserve one of the hands, if one is free and the engine runs."""
+        with self._changed:
+            if self._thread is None or self._stopping or self._busy >= self._settings.hands:
+                return False
+            self._busy += 1
+            return True
+
+    def _start_hand(self, first: tuple[Claimed, float] | None) -> None:
+        """Let a reserved hand work, on a job that was claimed for it if there is one."""
         try:
-            while not self._stopping:
-                with self._database.read() as transaction:
-                    if not jobs.pending(transaction, self._kinds.names, 1):
-                        break
-                claimed_at = self._clock()
-                claimed = self._database.write(
-                    partial(jobs.claim, kinds=self._kinds.names, worker=self._worker, place=self._place)
-                )
-                if claimed is None:
-                    break
-                self._execute(claimed, claimed_at)
-        except AmonsulError as error:
-            logger.warning("no job could be claimed: %s", error)
-        except Exception:  # the edge of the thread
-            logger.exception("a jobs thread ended unexpectedly")
-        finally:
+            threading.Thread(target=self._work, args=(first,), name="job", daemon=True).start()
+        except RuntimeError as error:  # what was claimed is found by the watch
+            logger.warning("no thread for a job: %s", error)
             self._put_down()
 
     def _put_down(self) -> None:
@@ -414,6 +421,31 @@ class JobEngine:
             self._busy -= 1
             self._news = True  # a job may have come between the last look and now
             self._changed.notify_all()
+
+    def _work(self, first: tuple[Claimed, float] | None) -> None:
+        """Run jobs one after the other, until none waits."""
+        try:
+            if first is not None:
+                self._execute(*first)
+            while not self._stopping and (claimed := self._claim()) is not None:
+                self._execute(*claimed)
+        except AmonsulError as error:
+            logger.warning("no job could be claimed: %s", error)
+        except Exception:  # the edge of the thread
+            logger.exception("a jobs thread ended unexpectedly")
+        finally:
+            self._put_down()
+
+    def _claim(self) -> tuple[Claimed, float] | None:
+        """The next job whose turn it is."""
+        with self._database.read() as transaction:
+            if not jobs.pending(transaction, self._kinds.names, 1):
+                return None
+        claimed_at = self._clock()
+        claimed = self._database.write(
+            partial(jobs.claim, kinds=self._kinds.names, worker=self._worker, place=self._place)
+        )
+        return None if claimed is None else (claimed, claimed_at)
 
     def _await_lease(self, run: Run) -> None:
         certain_s = _CERTAIN * self._settings.lease_s
@@ -499,11 +531,7 @@ class JobEngine:
                 if self._stopping or self._busy >= self._settings.hands:
                     return
                 self._busy += 1
-            try:
-                threading.Thread(target=self._work, name="job", daemon=True).start()
-            except RuntimeError as error:
-                self._put_down()
-                raise Unavailable(f"no thread for a job: {error}") from error
+            self._start_hand(None)
 
 
 def _claimed(new: NewJob, hold: Hold) -> Claimed:
