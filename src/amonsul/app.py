@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from amonsul.archive.ingest import ingest
 from amonsul.archive.ingest_transcoding import IngestTranscoding
 from amonsul.archive.maintenance import recover
 from amonsul.archive.modality_list import Modalities
+from amonsul.archive.reclaim import remove_piece, sweep
 from amonsul.archive.stability import StabilityWatch
 from amonsul.archive.switches import Switchboard
 from amonsul.archive.upkeep import Task, Upkeep
@@ -154,8 +156,10 @@ def run(configuration: Configuration) -> None:
             )
         archive.switches.forget()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(configuration, archive, door))
+            again = runner.run(_serve(configuration, archive, door))
     logger.info("stopped")
+    if again:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +177,16 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor | None) -> None:
-    stop = asyncio.Event()
+async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor | None) -> bool:
+    """Serve until told to stop; answer whether to begin again."""
+    stop, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end(*, restart: bool) -> None:
+        if restart:
+            loop.call_soon_threadsafe(again.set)
+        loop.call_soon_threadsafe(stop.set)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, partial(_on_signal, number, stop))
     switches = _switches(configuration, archive)
@@ -207,6 +218,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
             services = Services(
                 archive, door.web, information, switches, jobs, codecs, _remotes(configuration, modalities, client)
             )
+            services = replace(services, end=end)
             config = server_config(build_application(services, http_threads), door.web)
             config.timeout_graceful_shutdown = int(settings.stop_timeout_s(configuration))
             http = _HttpServer(config)
@@ -240,6 +252,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
         client.close()
         modalities.forget()
         codecs.close()
+    return again.is_set()
 
 
 async def _until(stop: asyncio.Event, serving: asyncio.Task[None] | None) -> None:
@@ -344,7 +357,13 @@ def _kinds(archive: Archive, codecs: Codecs, client: DicomClient, arrivals: Move
 def _upkeep(configuration: Configuration, archive: Archive) -> Upkeep:
     """What this process does by itself."""
     stability = StabilityWatch(archive, settings.stable_age_s(configuration))
-    return Upkeep((Task("the watch for stable resources", stability.tick, stability.interval_s),))
+    return Upkeep(
+        (
+            Task("the watch for stable resources", stability.tick, stability.interval_s),
+            Task("the removal of large resources", partial(remove_piece, archive), 0.5),
+            Task("the removal of deleted files", partial(sweep, archive), 60.0),
+        )
+    )
 
 
 def _switches(configuration: Configuration, archive: Archive) -> Switches:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from amonsul.database.engine import Row, SqlValue, Transaction
-from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES, descent
+from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES, descent, row_of_sql
 from amonsul.database.storing import NewAttachment, insert_attachment
 from amonsul.dicom.levels import Level, OrthancId
 
@@ -42,7 +42,7 @@ def find(tx: Transaction, level: Level, orthanc_id: OrthancId, content_type: int
     """One attachment of a resource."""
     row = tx.one(
         f"SELECT {_COLUMNS} FROM attachments WHERE level = :level AND content_type = :content_type AND "
-        f"resource_row = (SELECT id FROM {TABLES[level]} WHERE orthanc_id = :orthanc_id)",
+        f"resource_row = ({row_of_sql(level)})",
         level=int(level),
         content_type=content_type,
         orthanc_id=orthanc_id,

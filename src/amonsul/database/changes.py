@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from amonsul.database import condemned
 from amonsul.database.engine import Row, Transaction
 from amonsul.dicom.levels import Level, OrthancId
 
@@ -106,6 +107,8 @@ def after(
         conditions.append("sequence <= :to")
     if types:
         conditions.append(tx.dialect.is_number_in("change_type", "types"))
+    if live := condemned.hidden(tx, "i"):
+        conditions.append(f"(level < 3 OR EXISTS (SELECT 1 FROM instances i WHERE i.id = resource_row AND {live}))")
     rows = tx.all(
         f"SELECT sequence, change_type, level, orthanc_id, date FROM changes WHERE {' AND '.join(conditions)} "
         f"ORDER BY sequence {'DESC' if newest else 'ASC'} LIMIT :limit",

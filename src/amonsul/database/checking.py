@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from amonsul.database import condemned
 from amonsul.database.encoding import decode_list, encode_list
 from amonsul.database.engine import SqlValue, Transaction
 from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES
@@ -57,11 +58,17 @@ def correct(tx: Transaction, wrong: WrongAggregate) -> None:
 
 def wrong_statistics(tx: Transaction) -> dict[str, tuple[int, int]]:
     """Counters of the whole index that differ from what is counted now: stored and counted."""
+    instances = attachments = ""
+    if live := condemned.hidden(tx, "i"):  # what a large removal left behind counts no more
+        instances = f" i WHERE {live}"
+        attachments = (
+            f" WHERE level < 3 OR EXISTS (SELECT 1 FROM instances i WHERE i.id = attachments.resource_row AND {live})"
+        )
     found = tx.one(
         "SELECT (SELECT COUNT(*) FROM patients), (SELECT COUNT(*) FROM studies), (SELECT COUNT(*) FROM series), "
-        "(SELECT COUNT(*) FROM instances), "
-        "(SELECT CAST(COALESCE(SUM(compressed_size), 0) AS BIGINT) FROM attachments), "
-        "(SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM attachments)"
+        f"(SELECT COUNT(*) FROM instances{instances}), "
+        f"(SELECT CAST(COALESCE(SUM(compressed_size), 0) AS BIGINT) FROM attachments{attachments}), "
+        f"(SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM attachments{attachments})"
     )
     names = ("patients", "studies", "series", "instances", "disk_size", "uncompressed_size")
     stored = tx.one(f"SELECT {', '.join(names)} FROM statistics")
@@ -81,7 +88,8 @@ def correct_statistics(tx: Transaction, wrong: dict[str, tuple[int, int]]) -> No
 def instances_without_file(tx: Transaction) -> list[tuple[int, str]]:
     """Rows and identifiers of instances that have no DICOM file."""
     rows = tx.all(
-        "SELECT i.id, i.orthanc_id FROM instances i LEFT JOIN attachments a ON a.level = 3 AND "
+        "SELECT i.id, i.orthanc_id FROM instances i JOIN series se ON se.id = i.series_row LEFT JOIN "
+        "attachments a ON a.level = 3 AND "
         "a.resource_row = i.id AND a.content_type = 1 WHERE a.uuid IS NULL ORDER BY i.id"
     )
     return [(row[0], row[1]) for row in rows]

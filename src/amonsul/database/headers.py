@@ -12,7 +12,9 @@ from amonsul.dicom.levels import Level, OrthancId
 def of_instance(tx: Transaction, orthanc_id: OrthancId) -> bytes | None:
     """The header of one instance."""
     row = tx.one(
-        "SELECT h.header FROM instances i JOIN headers h ON h.instance_row = i.id WHERE i.orthanc_id = :orthanc_id",
+        "SELECT h.header FROM instances i JOIN series se ON se.id = i.series_row JOIN headers h ON "
+        "h.instance_row = i.id "
+        "WHERE i.orthanc_id = :orthanc_id",
         orthanc_id=orthanc_id,
     )
     return bytes(row[0]) if row else None

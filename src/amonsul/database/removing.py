@@ -6,7 +6,9 @@ Blobs of what goes are written down as tombstones in the same transaction: they 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from amonsul.database import condemned
 from amonsul.database.encoding import decode_list, encode_list
 from amonsul.database.engine import SqlValue, Transaction
 from amonsul.database.resources import TABLES, descendant_rows, lineage
@@ -19,7 +21,7 @@ class Removed:
 
     Attributes:
         ancestor: level and identifier of the nearest ancestor that is still there, None if all went.
-        blobs: those that have tombstones now.
+        blobs: those that have tombstones now; after a large removal, the rest follows with `remove_piece`.
     """
 
     ancestor: tuple[Level, OrthancId] | None
@@ -48,6 +50,9 @@ class _Loss:
         }
 
 
+AT_ONCE: Final = 1000
+"""Removals of more instances are done a piece at a time."""
+
 _SHRINK = (
     "last_update = :now, number_of_instances = number_of_instances - :instances, "
     "disk_size = disk_size - :disk, uncompressed_size = uncompressed_size - :size, "
@@ -68,9 +73,14 @@ def remove(tx: Transaction, level: Level, row: int, now: str) -> Removed:
     while top > Level.PATIENT and _child_count(tx, Level(top - 1), ancestry[top - 1]) == 1:
         top = Level(top - 1)
     loss, patients = _loss(tx, top, ancestry[top])
+    is_large = loss.instances > AT_ONCE and top is not Level.INSTANCE
     rows: dict[Level, list[int]] = {top: [ancestry[top]]}
-    for lower in list(Level)[top + 1 :]:
+    for lower in list(Level)[top + 1 : Level.INSTANCE if is_large else None]:
         rows[lower] = descendant_rows(tx, top, ancestry[top], lower)
+    if is_large:
+        condemned.condemn(tx, rows[Level.SERIES])
+        if tx.one("SELECT 1 FROM labels WHERE level = 3 LIMIT 1") is not None:
+            _strip_labels(tx, rows[Level.SERIES])
     blobs = _bury(tx, rows)
     for lower, gone in rows.items():
         tx.run(
@@ -134,12 +144,44 @@ def _bury(tx: Transaction, rows: dict[Level, list[int]]) -> list[str]:
         blobs += [found[0] for found in tx.all(f"SELECT uuid FROM attachments WHERE {condition}", **params)]
         for table in ("attachments", "metadata", "labels", "changes"):
             tx.run(f"DELETE FROM {table} WHERE {condition}", **params)
-    instances = rows[Level.INSTANCE]
-    tx.run(
-        f"DELETE FROM headers WHERE {tx.dialect.is_number_in('instance_row', 'rows')}",
-        rows=tx.dialect.numbers(instances),
-    )
+    if instances := rows.get(Level.INSTANCE):
+        tx.run(
+            f"DELETE FROM headers WHERE {tx.dialect.is_number_in('instance_row', 'rows')}",
+            rows=tx.dialect.numbers(instances),
+        )
     tx.run_many("INSERT INTO tombstones (uuid) VALUES (:uuid)", [{"uuid": blob} for blob in blobs])
+    return blobs
+
+
+def _strip_labels(tx: Transaction, series_rows: list[int]) -> None:
+    """Take the labels from instances that are left behind: they show in the list of all labels."""
+    of_series = tx.dialect.is_number_in("series_row", "rows")
+    tx.run(
+        f"DELETE FROM labels WHERE level = 3 AND resource_row IN (SELECT id FROM instances WHERE {of_series})",
+        rows=tx.dialect.numbers(series_rows),
+    )
+
+
+def remove_piece(tx: Transaction) -> list[str] | None:
+    """Remove some instances that a large removal left behind; answers their blobs, None if there is nothing left."""
+    rows = condemned.next_piece(tx)
+    if not rows:
+        return None
+    return _remove_rows(tx, rows)
+
+
+def evict(tx: Transaction, instance_id: OrthancId) -> list[str]:
+    """Remove what a large removal left behind of an instance that is stored again."""
+    rows = tx.all(
+        f"SELECT id FROM instances WHERE orthanc_id = :orthanc_id AND NOT {condemned.LIVE.format('instances')}",
+        orthanc_id=instance_id,
+    )
+    return _remove_rows(tx, [row[0] for row in rows]) if rows else []
+
+
+def _remove_rows(tx: Transaction, rows: list[int]) -> list[str]:
+    blobs = _bury(tx, {Level.INSTANCE: rows})
+    tx.run(f"DELETE FROM instances WHERE {tx.dialect.is_number_in('id', 'rows')}", rows=tx.dialect.numbers(rows))
     return blobs
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from amonsul.database import condemned
 from amonsul.database.encoding import decode_list, decode_tags
 from amonsul.database.engine import Row, SqlValue, Transaction
 from amonsul.dicom.elements import Tag
@@ -161,13 +162,17 @@ _ORIGINS = tuple(
 """ModifiedFrom and AnonymizedFrom; always the last two columns."""
 _SELECT = tuple(f"SELECT {_COLUMNS[level]}{_ORIGINS[level]} FROM {_FROM[level]} " for level in Level)
 _SELECT_WITH_ANCESTRY = tuple(
-    f"SELECT {_COLUMNS[level]}{_ANCESTRY[level]}{_ORIGINS[level]} FROM {_FROM_WITH_ANCESTRY[level]} "
-    for level in Level
+    f"SELECT {_COLUMNS[level]}{_ANCESTRY[level]}{_ORIGINS[level]} FROM {_FROM_WITH_ANCESTRY[level]} " for level in Level
 )
 _ONE = tuple(f"WHERE {ALIASES[level]}.orthanc_id = :orthanc_id" for level in Level)
 _CHILDREN = tuple(
     f"SELECT orthanc_id FROM {TABLES[level + 1]} WHERE {PARENT_COLUMNS[level + 1]} = :row ORDER BY id"
     for level in (Level.PATIENT, Level.STUDY, Level.SERIES)
+)
+_ROW_OF = tuple(
+    f"SELECT id FROM {TABLES[level]} WHERE orthanc_id = :orthanc_id"
+    + (f" AND {condemned.LIVE.format('instances')}" if level is Level.INSTANCE else "")
+    for level in Level
 )
 _NO_TAGS: Mapping[Tag, str] = {}
 
@@ -223,7 +228,8 @@ def page(
         return fetch(tx, level, where, content, names, limit=limit or _ALL)
     # The offset is counted on the narrowest index, not on the rows.
     where = (
-        f"WHERE {alias}.id IN (SELECT id FROM {TABLES[level]} ORDER BY id LIMIT :limit OFFSET :since) "
+        f"WHERE {alias}.id IN (SELECT id FROM {TABLES[level]}{_live(tx, level)} ORDER BY id LIMIT :limit OFFSET "
+        ":since) "
         f"ORDER BY {alias}.id"
     )
     return fetch(tx, level, where, content, names, limit=limit or _ALL, since=since)
@@ -231,12 +237,12 @@ def page(
 
 def page_of_ids(tx: Transaction, level: Level, since: int, limit: int) -> list[OrthancId]:
     """Their identifiers alone."""
-    table = TABLES[level]
+    table, live = TABLES[level], _live(tx, level)
     if since == 0:
-        rows = tx.all(f"SELECT orthanc_id FROM {table} ORDER BY id LIMIT :limit", limit=limit or _ALL)
+        rows = tx.all(f"SELECT orthanc_id FROM {table}{live} ORDER BY id LIMIT :limit", limit=limit or _ALL)
     else:
         rows = tx.all(
-            f"SELECT orthanc_id FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT :limit "
+            f"SELECT orthanc_id FROM {table} WHERE id IN (SELECT id FROM {table}{live} ORDER BY id LIMIT :limit "
             "OFFSET :since) ORDER BY id",
             limit=limit or _ALL,
             since=since,
@@ -244,16 +250,27 @@ def page_of_ids(tx: Transaction, level: Level, since: int, limit: int) -> list[O
     return [row[0] for row in rows]
 
 
+def row_of_sql(level: Level) -> str:
+    """The statement that gives the row of `:orthanc_id`, to stand in another."""
+    return _ROW_OF[level]
+
+
 def row_of(tx: Transaction, level: Level, orthanc_id: OrthancId) -> int | None:
     """The number of the row of a resource."""
-    row = tx.one(f"SELECT id FROM {TABLES[level]} WHERE orthanc_id = :orthanc_id", orthanc_id=orthanc_id)
+    row = tx.one(_ROW_OF[level], orthanc_id=orthanc_id)
     return row[0] if row else None
+
+
+def _live(tx: Transaction, level: Level) -> str:
+    """The WHERE of a listing that leaves out instances left behind by a large removal."""
+    condition = condemned.hidden(tx, "instances") if level is Level.INSTANCE else ""
+    return f" WHERE {condition}" if condition else ""
 
 
 def level_of(tx: Transaction, orthanc_id: OrthancId) -> Level | None:
     """The level of the resource with an identifier."""
     row = tx.one(
-        " UNION ALL ".join(f"SELECT {level} FROM {TABLES[level]} WHERE orthanc_id = :orthanc_id" for level in Level),
+        " UNION ALL ".join(f"SELECT {level} FROM ({_ROW_OF[level]}) AS level_{level:d}" for level in Level),
         orthanc_id=orthanc_id,
     )
     return Level(row[0]) if row else None
@@ -322,7 +339,8 @@ def lookup(tx: Transaction, patient_id: str, uid: str) -> list[tuple[Level, Orth
     found: list[tuple[Level, OrthancId]] = []
     for level, column in zip(Level, columns, strict=True):
         value = patient_id if level is Level.PATIENT else uid
-        rows = tx.all(f"SELECT orthanc_id FROM {TABLES[level]} WHERE {column} = :value ORDER BY id", value=value)
+        live = f" AND {condemned.LIVE.format('instances')}" if level is Level.INSTANCE else ""
+        rows = tx.all(f"SELECT orthanc_id FROM {TABLES[level]} WHERE {column} = :value{live} ORDER BY id", value=value)
         found += [(level, row[0]) for row in rows]
     return found
 

@@ -11,12 +11,14 @@ Times are `YYYYMMDDTHHMMSS`, UTC.
 `last_store` is the number of the change that the last store into a resource ended with; `is_stable` tells that there
 was none for a while, see `database.stability`.
 
+`condemned` has series that were removed while rows of their instances are still there, see `database.condemned`.
+
 A job is a row of `jobs`; its arguments are apart, so that a checkpoint does not write them again. `job_workers` has a
 row for each process that runs jobs, `job_outputs` names the blobs that jobs made; see `jobs.engine`.
 
 `modalities` keeps remote DICOM systems: those of the empty scope for good, those of another scope for one run of the
 server, over what its configuration says (there, no value is none). `queries` are searches at modalities with their
-answers; the oldest make room for new ones.
+answers; the oldest make room for new ones. So do `commitments`: the storage commitments that we asked others for.
 
 A change here goes together with a step in `migrations`.
 """
@@ -106,7 +108,7 @@ CREATE INDEX studies_by_referring_physician_name ON studies (referring_physician
 CREATE INDEX studies_not_stable ON studies (id) WHERE is_stable = 0;
 
 CREATE TABLE series (
-    id {row_id},
+    id {unique_row_id},
     orthanc_id {text} NOT NULL UNIQUE,
     study_row {integer} NOT NULL,
     tags TEXT NOT NULL,
@@ -157,6 +159,10 @@ CREATE TABLE instances (
 );
 CREATE INDEX instances_by_series ON instances (series_row, id, orthanc_id);
 CREATE INDEX instances_by_sop_instance_uid ON instances (sop_instance_uid);
+
+CREATE TABLE condemned (
+    series_row {plain_row_id}
+);
 
 CREATE TABLE headers (
     instance_row {plain_row_id},
@@ -315,7 +321,15 @@ CREATE TABLE query_answers (
     number {integer} NOT NULL,
     answer {blob} NOT NULL,
     PRIMARY KEY (query_row, number)
-){clustered}
+){clustered};
+
+CREATE TABLE commitments (
+    id {row_id},
+    transaction_uid {text} NOT NULL UNIQUE,
+    remote_aet {text} NOT NULL,
+    request TEXT NOT NULL,
+    report TEXT
+)
 """
 
 
@@ -324,6 +338,7 @@ def statements(dialect: Dialect) -> list[str]:
     sqlite = dialect.name == "sqlite"
     tables = _TABLES.format(
         row_id=dialect.row_id,
+        unique_row_id="INTEGER PRIMARY KEY AUTOINCREMENT" if sqlite else dialect.row_id,
         plain_row_id="INTEGER PRIMARY KEY" if sqlite else "BIGINT PRIMARY KEY",
         integer=dialect.integer,
         blob=dialect.blob,

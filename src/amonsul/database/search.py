@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
+from amonsul.database import condemned
 from amonsul.database.columns import COLUMNS, Column, fold
 from amonsul.database.dialects import Dialect
 from amonsul.database.encoding import json_key
@@ -389,6 +390,8 @@ def _find_way(tx: Transaction, search: Search, order: list[tuple[Level, str]], *
     levels = [condition.level for condition in search.conditions] + [key[0] for key in order] + [level]
     params: dict[str, SqlValue] = {}
     conditions = []
+    if level is Level.INSTANCE and (live := condemned.hidden(tx, ALIASES[level])):
+        conditions.append(live)
     for condition in search.conditions:
         alias = ALIASES[condition.level]
         sql = condition.sql.replace("{t}", alias)

@@ -57,7 +57,8 @@ def of_resource(tx: Transaction, level: Level, orthanc_id: OrthancId) -> Resourc
             "CAST(COALESCE(SUM(a.size), 0) AS BIGINT), "
             "CAST(COALESCE(SUM(CASE WHEN a.content_type = 1 THEN a.compressed_size END), 0) AS BIGINT), "
             "CAST(COALESCE(SUM(CASE WHEN a.content_type = 1 THEN a.size END), 0) AS BIGINT) FROM instances i "
-            "LEFT JOIN attachments a ON a.level = 3 AND a.resource_row = i.id WHERE i.orthanc_id = :orthanc_id "
+            "JOIN series se ON se.id = i.series_row LEFT JOIN attachments a ON a.level = 3 AND a.resource_row "
+            "= i.id WHERE i.orthanc_id = :orthanc_id "
             "GROUP BY i.id",
             orthanc_id=orthanc_id,
         )

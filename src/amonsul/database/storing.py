@@ -9,6 +9,7 @@ from amonsul.database import changes
 from amonsul.database.columns import search_values
 from amonsul.database.encoding import decode_list, encode_list, encode_tags
 from amonsul.database.engine import SqlValue, Transaction
+from amonsul.database.removing import evict
 from amonsul.database.resources import TABLES
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
@@ -73,7 +74,7 @@ _INSERT_INSTANCE = (
     "INSERT INTO instances (orthanc_id, series_row, tags, signature_row, metadata, index_in_series, "
     "transfer_syntax_uid, sop_class_uid, sop_instance_uid, instance_number) VALUES (:orthanc_id, :series_row, :tags, "
     ":signature_row, :metadata, :index_in_series, :transfer_syntax_uid, :sop_class_uid, :sop_instance_uid, "
-    ":instance_number) RETURNING id"
+    ":instance_number) ON CONFLICT (orthanc_id) DO NOTHING RETURNING id"
 )
 _ADD = (
     "last_update = :now, is_stable = 0, last_store = :change, number_of_instances = number_of_instances + 1, "
@@ -96,16 +97,12 @@ _GROW_STATISTICS = (
 def find_instance(tx: Transaction, orthanc_id: OrthancId) -> tuple[int, str, int, str] | None:
     """Row, blob, uncompressed size and MD5 of the file of an instance, if it is there."""
     row = tx.one(
-        "SELECT i.id, a.uuid, a.size, a.md5 FROM instances i LEFT JOIN attachments a ON a.level = 3 AND "
+        "SELECT i.id, a.uuid, a.size, a.md5 FROM instances i JOIN series se ON se.id = i.series_row LEFT JOIN "
+        "attachments a ON a.level = 3 AND "
         "a.resource_row = i.id AND a.content_type = 1 WHERE i.orthanc_id = :orthanc_id",
         orthanc_id=orthanc_id,
     )
     return (row[0], row[1] or "", row[2] or 0, row[3] or "") if row else None
-
-
-def has_instance(tx: Transaction, orthanc_id: OrthancId) -> bool:
-    """Whether an instance is there."""
-    return tx.one("SELECT 1 FROM instances WHERE orthanc_id = :orthanc_id", orthanc_id=orthanc_id) is not None
 
 
 def insert_instance(tx: Transaction, new: NewInstance, now: str) -> Sequence[Level]:
@@ -146,19 +143,24 @@ def insert_instance(tx: Transaction, new: NewInstance, now: str) -> Sequence[Lev
 
     main_tags = new.main_tags(Level.INSTANCE)
     searched = search_values(Level.INSTANCE, main_tags.tags)
-    instance_row = tx.insert(
-        _INSERT_INSTANCE,
-        orthanc_id=instance_id,
-        series_row=series_row,
-        tags=encode_tags(main_tags.tags),
-        signature_row=signature_row(tx, main_tags.signature),
-        metadata=new.metadata,
-        index_in_series=new.index_in_series,
-        transfer_syntax_uid=new.transfer_syntax_uid,
-        sop_class_uid=new.sop_class_uid,
-        sop_instance_uid=searched["sop_instance_uid"] or "",
-        instance_number=searched["instance_number"],
-    )
+    values: dict[str, SqlValue] = {
+        "orthanc_id": instance_id,
+        "series_row": series_row,
+        "tags": encode_tags(main_tags.tags),
+        "signature_row": signature_row(tx, main_tags.signature),
+        "metadata": new.metadata,
+        "index_in_series": new.index_in_series,
+        "transfer_syntax_uid": new.transfer_syntax_uid,
+        "sop_class_uid": new.sop_class_uid,
+        "sop_instance_uid": searched["sop_instance_uid"] or "",
+        "instance_number": searched["instance_number"],
+    }
+    inserted = tx.one(_INSERT_INSTANCE, **values)
+    if inserted is None:
+        evict(tx, instance_id)
+        inserted = tx.one(_INSERT_INSTANCE, **values)
+    assert inserted is not None
+    instance_row: int = inserted[0]
     tx.run(
         "INSERT INTO headers (instance_row, header) VALUES (:row, :header)",
         row=instance_row,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from amonsul.archive.context import Archive
 from amonsul.archive.modalities import Modality
@@ -91,6 +91,14 @@ class Remotes:
         return modality.local_aet or self.ae_title
 
 
+class End(Protocol):
+    """Ends the server."""
+
+    def __call__(self, *, restart: bool) -> None:
+        """Tell it to stop once the answers under way are out, and to begin again if `restart`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Services:
     """All that a handler may touch besides its request."""
@@ -105,6 +113,8 @@ class Services:
 
     others: Remotes | None = None
     """None where nobody speaks to other systems."""
+    end: End | None = None
+    """None where the server is not ours to end."""
 
     @property
     def remotes(self) -> Remotes:

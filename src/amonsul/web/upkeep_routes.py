@@ -1,4 +1,4 @@
-"""The routes that bring the index up to date with the files; a part of the table of `routes`."""
+"""The routes that bring the index up to date with the files, and those that end the server; see `routes`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from amonsul.dicom.levels import Level
-from amonsul.web.rest import reconstruction
+from amonsul.web.rest import lifecycle, reconstruction
 from amonsul.web.routing import Body, Parameter, Route
 
 _TEXT: Final = "text/plain"
@@ -23,7 +23,7 @@ _TAGS: Final = {
 
 
 def upkeep_routes() -> Iterator[Route]:
-    """Reconstruction, of everything and of single resources."""
+    """Reconstruction, of everything and of single resources; the end of the server."""
     yield Route(
         "POST",
         "/tools/reconstruct",
@@ -45,6 +45,19 @@ def upkeep_routes() -> Iterator[Route]:
         body=Body.SMALL,
         answers=_TEXT,
     )
+    for operation, restart, summary in (
+        ("shutdown", False, "End the server"),
+        ("reset", True, "Start the server again"),
+    ):
+        yield Route(
+            "POST",
+            f"/tools/{operation}",
+            partial(lifecycle.end, restart),
+            summary,
+            "System",
+            "Work under way is finished first, and jobs go on after the next start.",
+            body=Body.SMALL,
+        )
     for level in Level:
         name = level.type_name.lower()
         this_level = Parameter("LimitToThisLevelMainDicomTags", f"Only the main tags of the {name} itself.", "boolean")

@@ -64,7 +64,7 @@ CREATE INDEX studies_by_study_description ON studies (study_description);;
 CREATE INDEX studies_by_referring_physician_name ON studies (referring_physician_name);;
 CREATE INDEX studies_not_stable ON studies (id) WHERE is_stable = 0;;
 CREATE TABLE series (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     orthanc_id TEXT NOT NULL UNIQUE,
     study_row INTEGER NOT NULL,
     tags TEXT NOT NULL,
@@ -114,6 +114,9 @@ CREATE TABLE instances (
 );;
 CREATE INDEX instances_by_series ON instances (series_row, id, orthanc_id);;
 CREATE INDEX instances_by_sop_instance_uid ON instances (sop_instance_uid);;
+CREATE TABLE condemned (
+    series_row INTEGER PRIMARY KEY
+);;
 CREATE TABLE headers (
     instance_row INTEGER PRIMARY KEY,
     header BLOB NOT NULL
@@ -257,6 +260,13 @@ CREATE TABLE query_answers (
     answer BLOB NOT NULL,
     PRIMARY KEY (query_row, number)
 ) WITHOUT ROWID;;
+CREATE TABLE commitments (
+    id INTEGER PRIMARY KEY,
+    transaction_uid TEXT NOT NULL UNIQUE,
+    remote_aet TEXT NOT NULL,
+    request TEXT NOT NULL,
+    report TEXT
+);;
 CREATE INDEX patients_by_id ON patients (id);;
 CREATE INDEX studies_by_id ON studies (id);;
 CREATE INDEX series_by_id ON series (id);;

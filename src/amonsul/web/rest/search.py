@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from amonsul.archive import edit, find
+from amonsul.database.search import COMPUTED
 from amonsul.dicom.dictionary import Dictionary
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
@@ -215,6 +216,11 @@ def find_resources(services: Services, request: Request) -> Response:
     """POST /tools/find."""
     body = parse_object(request)
     query = parse_query(services, body)
+    if "Since" in body and not _is_decided_by_index(services, query):
+        raise BadRequest(
+            "Unable to use 'Since' in tools/find when querying tags that are not stored as MainDicomTags in the "
+            "Database"
+        )
     form = _form(body)
     expand = _flag(body, "Expand")
     parts: frozenset[Part] | None = None
@@ -229,7 +235,23 @@ def find_resources(services: Services, request: Request) -> Response:
 
 def count_resources(services: Services, request: Request) -> Response:
     """POST /tools/count-resources."""
-    return json({"Count": find.count(services.archive, parse_query(services, parse_object(request)))})
+    query = parse_query(services, parse_object(request))
+    if not _is_decided_by_index(services, query):
+        raise BadRequest(
+            "Unable to count resources when querying tags that are not stored as MainDicomTags in the Database or when "
+            "using case sensitive queries."
+        )
+    return json({"Count": find.count(services.archive, query)})
+
+
+def _is_decided_by_index(services: Services, query: Query) -> bool:
+    """Whether the answers can be counted and skipped without a look at each; clients are refused where not.
+
+    The search itself could do it; but a page far down such a list costs as much as all pages before it.
+    """
+    main_tags = services.archive.main_tags
+    known = {tag for level in Level if level <= query.level for tag in main_tags.tags(level)}
+    return all(constraint.tag in known or constraint.tag in COMPUTED for constraint in query.constraints)
 
 
 def lookup(services: Services, request: Request) -> Response:
