@@ -12,7 +12,8 @@ A failed write or sync removes the file and fails the store: after a failed sync
 it is never tried again on the same file.
 
 Files that several callers bring at once are staged in a convoy: all are written, then all are synced, then the folder
-once. A file system with a journal then writes its journal once for all of them.
+once. A file system with a journal then writes its journal once for all of them. Larger ones go to the disk past the
+cache of the operating system, where it has such a way (`docs/decisions/storing-an-instance.md`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import ctypes
 import errno
 import fcntl
 import logging
+import mmap
 import os
 import threading
 import uuid
@@ -39,6 +41,9 @@ logger = logging.getLogger(__name__)
 _CHUNK = 256 << 10
 _LOCK_NAME = ".lock"
 _SYNC_FILE_RANGE_WRITE = 2
+_DIRECT_FROM = 64 << 10
+_DIRECT_BUFFER = 1 << 20
+_BLOCK = 4096
 
 
 def _find_sync_file_range() -> Callable[[int, int, int, int], int] | None:
@@ -66,6 +71,7 @@ class FilesystemBlobs:
         self._root = os.fspath(root.absolute())
         self._sync = sync
         self._convoy: Convoy[_Staging] = Convoy(self._stage_batch, limit=32)
+        self._past_the_cache = _PastTheCache() if sync else None
         self._incoming_root = os.path.join(self._root, "incoming")
         self._blobs = os.path.join(self._root, "blobs")
         self._folders: set[str] = set()  # those known to be there; only to save calls
@@ -212,7 +218,7 @@ class FilesystemBlobs:
     def _stage_batch(self, batch: Sequence[_Staging]) -> None:
         try:
             for staging in batch:
-                staging.write()
+                staging.write(self._past_the_cache)
             if self._sync:
                 self._sync_batch(batch)
         except BaseException as error:  # each caller gets it: none may believe that its bytes are safe
@@ -286,6 +292,55 @@ class FilesystemBlobs:
         raise InexistentFile(f"blob {blob} is not in the storage")
 
 
+class _PastTheCache:
+    """Writes files past the cache of the operating system (`O_DIRECT`); one thread at a time.
+
+    The disk takes whole blocks from memory at the start of a page, so the bytes are copied into a buffer, the last
+    block is filled up, and the file is cut to its length afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._is_possible = hasattr(os, "O_DIRECT")
+        self._buffer = mmap.mmap(-1, _DIRECT_BUFFER)
+        self._view = memoryview(self._buffer)
+
+    def write(self, number: int, data: memoryview) -> memoryview:
+        """Write to a new file; answers what is left to be written the other way."""
+        size = len(data)
+        if size < _DIRECT_FROM or not self._is_possible:
+            return data
+        flags = fcntl.fcntl(number, fcntl.F_GETFL)
+        try:
+            fcntl.fcntl(number, fcntl.F_SETFL, flags | os.O_DIRECT)
+        except OSError:
+            self._is_possible = False  # not on this file system
+            return data
+        try:
+            data = self._copy(number, data)
+        finally:
+            fcntl.fcntl(number, fcntl.F_SETFL, flags)
+        if not data and size % _BLOCK:
+            os.ftruncate(number, size)
+        return data
+
+    def _copy(self, number: int, data: memoryview) -> memoryview:
+        while data:
+            length = min(len(data), _DIRECT_BUFFER)
+            self._buffer[:length] = data[:length]
+            padded = -(-length // _BLOCK) * _BLOCK
+            try:
+                written = os.write(number, self._view[:padded])
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._is_possible = False
+                return data
+            data = data[min(written, length) :]
+            if written < padded:
+                return data
+        return data
+
+
 class _Staging(Passenger):
     """One file on its way to the disk."""
 
@@ -299,14 +354,14 @@ class _Staging(Passenger):
         self._path = folder + self.blob
         self._number = -1
 
-    def write(self) -> None:
+    def write(self, past_the_cache: _PastTheCache | None) -> None:
         """Give the bytes to the operating system, under the name of the blob."""
         try:
-            self._write()
+            self._write(past_the_cache)
         except OSError as error:
             self.error = error
 
-    def _write(self) -> None:
+    def _write(self, past_the_cache: _PastTheCache | None) -> None:
         taken = self._spooled.take_file()
         if taken is not None:
             try:
@@ -319,6 +374,8 @@ class _Staging(Passenger):
             self._number = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             crash_point("stage.created")
             data = self._spooled.view()
+            if past_the_cache is not None:
+                data = past_the_cache.write(self._number, data)
             while data:
                 data = data[os.write(self._number, data) :]
         crash_point("stage.written")
