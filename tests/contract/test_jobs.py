@@ -21,6 +21,7 @@ from amonsul.database import (
     PostgresSettings,
     SqliteSettings,
     Transaction,
+    job_workers,
     jobs,
     open_database,
 )
@@ -716,8 +717,8 @@ def test_a_job_at_which_processes_die_again_and_again_is_failed(theatre: Theatre
         assert watcher.get(job_id).state is State.PENDING
         theatre.database.write(lambda transaction: jobs.claim(transaction, ["Play"], "victim", GONE))
         with theatre.database.read() as transaction:
-            (victim,) = jobs.other_workers(transaction, "me")
-        theatre.database.write(partial(jobs.take_over, dead=victim, orphaned=watcher._watch._orphaned()))
+            (victim,) = job_workers.other_workers(transaction, "me")
+        theatre.database.write(partial(job_workers.take_over, dead=victim, orphaned=watcher._watch._orphaned()))
     job = watcher.get(job_id)
     assert (job.state, job.failure.code) == (State.FAILURE, -1)
     assert "interrupted several times" in job.failure.details
@@ -732,8 +733,8 @@ def test_a_job_that_gets_further_each_time_is_not_failed(theatre: Theatre) -> No
         saved = jobs.Saved(done, 9, None, "{}", 0)
         theatre.database.write(partial(jobs.save, hold=claimed.hold, saved=saved))
         with theatre.database.read() as transaction:
-            (victim,) = jobs.other_workers(transaction, "me")
-        theatre.database.write(partial(jobs.take_over, dead=victim, orphaned=watcher._watch._orphaned()))
+            (victim,) = job_workers.other_workers(transaction, "me")
+        theatre.database.write(partial(job_workers.take_over, dead=victim, orphaned=watcher._watch._orphaned()))
     assert watcher.get(job_id).state is State.PENDING
 
 

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from amonsul.database import Database, PostgresSettings, SqliteSettings, Transaction, jobs, open_database
-from amonsul.database.jobs import Failure, Hold, NewJob, Orphaned, Saved, State, Wish
+from amonsul.database import Database, PostgresSettings, SqliteSettings, Transaction, job_workers, jobs, open_database
+from amonsul.database.job_workers import Orphaned
+from amonsul.database.jobs import Failure, Hold, NewJob, Saved, State, Wish
 from amonsul.jobs.commands import Command, apply
 from amonsul.jobs.failures import CANCELED, CRASHED
 from amonsul.jobs.kind import Kinds
@@ -206,7 +207,7 @@ class JobsMachine(RuleBasedStateMachine):
     @rule()
     def end_rests(self) -> None:
         with self.database.read() as tx:
-            seen = jobs.glance(tx, "a", ["Kind"], 5)
+            seen = job_workers.glance(tx, "a", ["Kind"], 5)
         assert seen.waiting == min(5, sum(model.state is State.PENDING for model in self.models.values()))
         for rest in seen.resting:
             self.database.write(partial(jobs.wake, hold=rest.hold))
@@ -217,16 +218,16 @@ class JobsMachine(RuleBasedStateMachine):
     @rule(dead=st.sampled_from(WORKERS), beaten=st.booleans())
     def take_over(self, dead: str, beaten: bool) -> None:
         with self.database.read() as tx:
-            seen = [worker for worker in jobs.other_workers(tx, "watcher") if worker.worker == dead]
+            seen = [worker for worker in job_workers.other_workers(tx, "watcher") if worker.worker == dead]
         theirs = [model for model in self.models.values() if model.state is State.RUNNING and model.owner == dead]
         assert bool(seen) == bool(theirs)
         if not seen:
             return
         if beaten:
-            ours = self.database.write(lambda tx: jobs.beat(tx, dead, "place"))
+            ours = self.database.write(lambda tx: job_workers.beat(tx, dead, "place"))
             assert sorted(hold.fence for hold in ours) == sorted(model.fence for model in theirs)
         orphaned = Orphaned(CANCELED, CRASHED, "now", TAKEOVERS, HISTORY)
-        taken = self.database.write(lambda tx: jobs.take_over(tx, seen[0], orphaned))
+        taken = self.database.write(lambda tx: job_workers.take_over(tx, seen[0], orphaned))
         if beaten:
             assert taken is None
             return
@@ -243,7 +244,7 @@ class JobsMachine(RuleBasedStateMachine):
 
     @rule()
     def leave(self) -> None:
-        self.database.write(jobs.leave)
+        self.database.write(job_workers.leave)
 
     def _end(self, model: Model, code: int, state: State = State.FAILURE) -> None:
         model.ended = 1 + max((other.ended for other in self.models.values()), default=0)

@@ -28,8 +28,9 @@ from functools import partial
 
 from amonsul.archive.context import Archive
 from amonsul.archive.reclaim import reclaim
-from amonsul.database import Transaction, jobs
-from amonsul.database.jobs import Claimed, Glance, Hold, Job, NewJob, State, Wish
+from amonsul.database import Transaction, job_workers, jobs
+from amonsul.database.job_workers import Glance
+from amonsul.database.jobs import Claimed, Hold, Job, NewJob, State, Wish
 from amonsul.errors import AmonsulError, InexistentItem, Unavailable
 from amonsul.jobs import arguments as codec
 from amonsul.jobs import outputs, place
@@ -126,7 +127,7 @@ class JobEngine:
             if not self._settings.save_jobs:
                 forgotten = self._database.write(partial(jobs.forget_submitted, submitter=self._worker))
                 reclaim(self._archive, forgotten)
-            self._database.write(jobs.leave)
+            self._database.write(job_workers.leave)
         except AmonsulError as error:
             logger.warning("the jobs engine could not sign off: %s", error)
 
@@ -282,6 +283,17 @@ class JobEngine:
         if job is None:
             raise InexistentItem(f"No job found with this id: {job_id}")
         return self._view(job)
+
+    def arguments(self, job_id: str) -> object:
+        """What a job was submitted with; None if it is forgotten, or of a kind that is not known here."""
+        with self._database.read() as transaction:
+            job = jobs.find(transaction, job_id)
+            kind = self._kinds.get(job.kind) if job is not None else None
+            if job is None or kind is None:
+                return None
+            version, text = jobs.arguments(transaction, job)
+        decoded: object = kind.decode(version, text)
+        return decoded
 
     def page(
         self, states: Collection[State] = (), kinds: Collection[str] = (), since: int = 0, limit: int = 0
@@ -487,7 +499,7 @@ class JobEngine:
         if known:
             self._beat(known)
         with self._database.read() as transaction:
-            seen: Glance = jobs.glance(transaction, self._worker, self._kinds.names, free)
+            seen: Glance = job_workers.glance(transaction, self._worker, self._kinds.names, free)
         self._heed(known, seen.ours)
         with self._changed:
             known = dict(self._runs)
@@ -504,7 +516,7 @@ class JobEngine:
         """Give a sign of life, if one is due."""
         beaten_at = self._clock()
         if beaten_at - self._beaten_at >= self._settings.lease_s / _BEATS_PER_LEASE:
-            self._heed(known, self._database.write(partial(jobs.beat, worker=self._worker, place=self._place)))
+            self._heed(known, self._database.write(partial(job_workers.beat, worker=self._worker, place=self._place)))
             self._beaten_at = beaten_at  # after what was lost heard of it
 
     def _listen(self) -> None:
@@ -513,7 +525,7 @@ class JobEngine:
             known = dict(self._runs)
         if known:
             with self._database.read() as transaction:
-                ours = jobs.running_of(transaction, self._worker)
+                ours = job_workers.running_of(transaction, self._worker)
             self._heed(known, ours)
 
     def _heed(self, known: dict[Hold, Run], ours: dict[Hold, Wish]) -> None:

@@ -12,8 +12,9 @@ from functools import partial
 
 from amonsul.archive.context import Archive
 from amonsul.archive.reclaim import reclaim
-from amonsul.database import jobs
-from amonsul.database.jobs import Glance, Hold, Orphaned
+from amonsul.database import job_workers, jobs
+from amonsul.database.job_workers import Glance, Orphaned
+from amonsul.database.jobs import Hold
 from amonsul.jobs import place
 from amonsul.jobs.failures import CANCELED, CRASHED
 from amonsul.jobs.patience import Patience
@@ -57,7 +58,7 @@ class Watch:
             silent_s = self._leases.unchanged_s(other.worker, other.beat)
             if silent_s < self._settings.lease_s and other.place and not place.is_gone(other.place):
                 continue
-            taken = self._archive.database.write(partial(jobs.take_over, dead=other, orphaned=self._orphaned()))
+            taken = self._archive.database.write(partial(job_workers.take_over, dead=other, orphaned=self._orphaned()))
             if taken is not None:
                 found, blobs = taken
                 reclaim(self._archive, blobs)
@@ -72,7 +73,7 @@ class Watch:
         freed = False
         for hold in strays:
             if self._strays.unchanged_s(hold, hold.fence) >= self._settings.lease_s:
-                blobs = self._archive.database.write(partial(jobs.free, hold=hold, orphaned=self._orphaned()))
+                blobs = self._archive.database.write(partial(job_workers.free, hold=hold, orphaned=self._orphaned()))
                 reclaim(self._archive, blobs)
                 freed = True
         return freed
