@@ -218,7 +218,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
             services = Services(
                 archive, door.web, information, switches, jobs, codecs, _remotes(configuration, modalities, client)
             )
-            services = replace(services, end=end)
+            services = replace(services, end=end, is_stopping=stop.is_set)
             config = server_config(build_application(services, http_threads), door.web)
             config.timeout_graceful_shutdown = int(settings.stop_timeout_s(configuration))
             http = _HttpServer(config)

@@ -264,6 +264,9 @@ class Application:
                     chunk = await self._run_to_the_end(partial(next, chunks, None))
                     if chunk is None:
                         break
+                    if not chunk:
+                        await asyncio.wait([gone], timeout=stream.pause_s)
+                        continue
                     deadline.reschedule(now() + _WRITE_TIMEOUT_S)
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 if not gone.done():

@@ -115,6 +115,8 @@ class Services:
     """None where nobody speaks to other systems."""
     end: End | None = None
     """None where the server is not ours to end."""
+    is_stopping: Callable[[], bool] = lambda: False
+    """Asked by what goes on without an end."""
 
     @property
     def remotes(self) -> Remotes:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from amonsul.dicom.levels import Level
-from amonsul.web.rest import lifecycle, reconstruction
+from amonsul.web.rest import change_stream, lifecycle, reconstruction
 from amonsul.web.routing import Body, Parameter, Route
 
 _TEXT: Final = "text/plain"
@@ -44,6 +44,20 @@ def upkeep_routes() -> Iterator[Route]:
         "System",
         body=Body.SMALL,
         answers=_TEXT,
+    )
+    yield Route(
+        "GET",
+        "/changes/stream",
+        change_stream.stream_changes,
+        "Changes as they happen, as server-sent events",
+        "Changes",
+        "Each event has the number of its change for an identifier; a client that comes back with it misses nothing.",
+        parameters=(
+            Parameter("since", "Begin after this change; with the next one unless given.", "integer"),
+            Parameter("type", "Report these types only, separated by semicolons."),
+            Parameter("Last-Event-ID", "Goes before `since`.", place="header"),
+        ),
+        answers="text/event-stream",
     )
     for operation, restart, summary in (
         ("shutdown", False, "End the server"),

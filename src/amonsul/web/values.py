@@ -78,10 +78,12 @@ class Stream:
     Attributes:
         chunks: closed by the edge when the client goes away or the last piece is sent.
         length: in bytes, None if unknown.
+        pause_s: an empty piece says that there is nothing for now; how long to wait before asking for the next one.
     """
 
     chunks: Iterator[bytes]
     length: int | None
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
