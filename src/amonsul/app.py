@@ -44,6 +44,8 @@ from amonsul.config.reader import Configuration
 from amonsul.crossing import Crossing
 from amonsul.database import open_database
 from amonsul.dicom.uids import transfer_syntaxes
+from amonsul.dimse_server import commitment
+from amonsul.dimse_server.commitment import CommitmentService
 from amonsul.dimse_server.echo import EchoService
 from amonsul.dimse_server.find import FindService
 from amonsul.dimse_server.get import GetService
@@ -57,6 +59,7 @@ from amonsul.errors import AmonsulError
 from amonsul.imaging.codecs import Codecs
 from amonsul.imaging.worker import WorkerPool
 from amonsul.jobs.arrivals import MoveArrivals
+from amonsul.jobs.commitment import Commit, committer
 from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.kind import Kinds
 from amonsul.jobs.kinds.archive import archive_kind, media_kind
@@ -67,6 +70,7 @@ from amonsul.jobs.kinds.dicom_move_scu import move_scu
 from amonsul.jobs.kinds.merge_study import merge_study
 from amonsul.jobs.kinds.resource_modification import resource_modification
 from amonsul.jobs.kinds.split_study import split_study
+from amonsul.jobs.kinds.storage_commitment_scp import storage_commitment_scp
 from amonsul.jobs.outgoing import outgoing
 from amonsul.web.server import build_application, listening_sockets, server_config
 from amonsul.web.services import Remotes, Services, Switch, Switches
@@ -200,7 +204,9 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
     client = _dicom_client(configuration, archive, codecs)
     upkeep = _upkeep(configuration, archive)
     dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
-    jobs = JobEngine(archive, _kinds(archive, codecs, client, arrivals), settings.jobs_settings(configuration))
+    commit = _committer(configuration, archive, client)
+    kinds = _kinds(configuration, archive, codecs, client, arrivals, commit)
+    jobs = JobEngine(archive, kinds, settings.jobs_settings(configuration))
     dicom = _dicom_server(configuration, archive, switches, modalities, arrivals, dicom_threads, codecs, jobs)
     http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
     http = None
@@ -216,7 +222,13 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
             if dicom is not None:
                 information = replace(information, dicom_port=dicom.port)
             services = Services(
-                archive, door.web, information, switches, jobs, codecs, _remotes(configuration, modalities, client)
+                archive,
+                door.web,
+                information,
+                switches,
+                jobs,
+                codecs,
+                _remotes(configuration, modalities, client, commit),
             )
             services = replace(services, end=end, is_stopping=stop.is_set)
             config = server_config(build_application(services, http_threads), door.web)
@@ -307,6 +319,11 @@ def _dicom_server(
             strict_aet_comparison=dimse_settings.strict_aet_comparison,
             send_later=None if is_synchronous else by_job(jobs, dimse_settings.ae_title),
         ),
+        CommitmentService(
+            archive,
+            commitment.by_job(jobs, dimse_settings.ae_title),
+            strict_aet_comparison=dimse_settings.strict_aet_comparison,
+        ),
     ]
     worklists = settings.worklist_settings(configuration)
     if worklists is not None:
@@ -324,7 +341,7 @@ def _dicom_client(configuration: Configuration, archive: Archive, codecs: Codecs
     return DicomClient(settings.scu_settings(configuration), _transcoder(configuration, archive, codecs))
 
 
-def _remotes(configuration: Configuration, modalities: Modalities, client: DicomClient) -> Remotes:
+def _remotes(configuration: Configuration, modalities: Modalities, client: DicomClient, commit: Commit) -> Remotes:
     """Other DICOM systems, for the REST API."""
     return Remotes(
         modalities,
@@ -334,14 +351,35 @@ def _remotes(configuration: Configuration, modalities: Modalities, client: Dicom
         default_retrieve_method=configuration.text("DicomDefaultRetrieveMethod"),
         queries_kept=configuration.number("QueryRetrieveSize"),
         logs_exports=configuration.flag("LogExportedResources"),
+        commit=commit,
     )
 
 
-def _kinds(archive: Archive, codecs: Codecs, client: DicomClient, arrivals: MoveArrivals) -> Kinds:
+def _committer(configuration: Configuration, archive: Archive, client: DicomClient) -> Commit:
+    """Whoever asks modalities for storage commitment."""
+    return committer(
+        archive,
+        client,
+        kept=configuration.number("StorageCommitmentReportsSize"),
+        strict=configuration.flag("StrictAetComparison"),
+    )
+
+
+def _kinds(
+    configuration: Configuration,
+    archive: Archive,
+    codecs: Codecs,
+    client: DicomClient,
+    arrivals: MoveArrivals,
+    commit: Commit,
+) -> Kinds:
     """All kinds of jobs."""
     return Kinds(
         (
-            modality_store(archive, client),
+            modality_store(archive, client, commit),
+            storage_commitment_scp(
+                archive, client, checks_files=configuration.flag("Amonsul.StorageCommitmentChecksFiles")
+            ),
             move_scu(archive, client, arrivals),
             get_scu(archive, client),
             resource_modification(archive, codecs),

@@ -61,6 +61,12 @@ class BadParameterType(AmonsulError):
     http_status, orthanc_status, message = 400, 5, "Bad type for a parameter"
 
 
+class BadSequenceOfCalls(AmonsulError):
+    """Something that may be asked, but not yet or not any more."""
+
+    http_status, orthanc_status, message = 500, 6, "Bad sequence of calls"
+
+
 class NotImplementedHere(AmonsulError):
     """Something that the API knows and this server does not do."""
 

@@ -606,9 +606,7 @@ JOBS: Final = Area(
         Option("SynchronousCMove", FLAG, True, "Answer a C-MOVE when its sub-operations are done."),
         Option("JobsHistorySize", NUMBER, 10, "Ended jobs that are remembered."),
         Option("SaveJobs", FLAG, True, "Keep jobs over a restart."),
-        Option(
-            "StorageCommitmentReportsSize", NUMBER, 100, "Storage commitment reports that are remembered.", served=False
-        ),
+        Option("StorageCommitmentReportsSize", NUMBER, 100, "Storage commitment reports that are remembered."),
         Section(
             "JobsEngineThreadsCount",
             "Threads of single jobs, by kind of job.",
@@ -769,26 +767,24 @@ DICOM_WEB: Final = Section(
     "DicomWeb",
     "DICOMweb (PS3.18), as server and as client.",
     (
-        Option("Enable", FLAG, True, "Serve DICOMweb.", served=False),
-        Option("Root", TEXT, "/dicom-web/", "Where the DICOMweb routes begin.", served=False),
+        Option("Enable", FLAG, True, "Serve DICOMweb."),
+        Option("Root", TEXT, "/dicom-web/", "Where the DICOMweb routes begin."),
         Option(
             "PublicRoot",
             TEXT,
             None,
             "The same as clients see it behind a proxy; Root unless given.",
-            served=False,
             example="/dicom-web/",
         ),
-        Option("EnableWado", FLAG, True, "Serve WADO-URI.", served=False),
-        Option("WadoRoot", TEXT, "/wado", "Route of WADO-URI.", served=False),
-        Option("Ssl", FLAG, False, "Write https in the URLs of answers.", served=False),
-        Option("Host", TEXT, "", "Host in the URLs of answers; as the client calls it if empty.", served=False),
+        Option("EnableWado", FLAG, True, "Serve WADO-URI."),
+        Option("WadoRoot", TEXT, "/wado", "Route of WADO-URI."),
+        Option("Ssl", FLAG, False, "Write https in the URLs of answers."),
+        Option("Host", TEXT, "", "Host in the URLs of answers; as the client calls it if empty."),
         Option(
             "QidoCaseSensitive",
             FLAG,
             None,
             "Tell upper from lower case in QIDO-RS; as CaseSensitivePN unless given.",
-            served=False,
             example=True,
         ),
         Option(
@@ -796,14 +792,12 @@ DICOM_WEB: Final = Section(
             one_of(("Full", "MainDicomTags", "Extrapolate")),
             "Full",
             "What /metadata of a study holds.",
-            served=False,
         ),
         Option(
             "SeriesMetadata",
             one_of(("Full", "MainDicomTags", "Extrapolate")),
             "Full",
             "What /metadata of a series holds.",
-            served=False,
         ),
         Option(
             "StudiesMetadataExtrapolatedTags",
@@ -828,7 +822,6 @@ DICOM_WEB: Final = Section(
             one_of(("BulkDataURI", "InlineBinary", "ArrayOfValues")),
             "BulkDataURI",
             "How binary values show in metadata.",
-            served=False,
         ),
         Option(
             "ServersInDatabase", FLAG, False, "Keep the remote servers in the database, not in the files.", served=False
@@ -972,6 +965,19 @@ OWN: Final = Section(
             [],
             "Further host names by which this machine may be called while RemoteAccessAllowed is false. Other names are refused, so that no web page elsewhere can reach the server through the browser of a local user.",
         ),
+        Option(
+            "DicomWebMaximumResults",
+            Number(1, 1_000_000),
+            10_000,
+            "Most answers to one QIDO-RS search; a Warning header tells that there are more.",
+        ),
+        Option("DicomWebDelete", FLAG, False, "Serve DELETE on studies, series and instances of DICOMweb."),
+        Option(
+            "CorsOrigins",
+            TEXTS,
+            [],
+            "Origins of web pages elsewhere, such as viewers, that may use DICOMweb: `https://viewer.example.org`; `*` for all of them, which only answers requests without credentials.",
+        ),
         Option("HttpHeaderTimeout", Number(1, 3600), 10, "Seconds for the request line and the headers of a request."),
         Option(
             "HttpMinimumRate",
@@ -1017,6 +1023,12 @@ OWN: Final = Section(
             Number(1, 1 << 20),
             512,
             "Megabytes that a deflated data set may inflate to; a larger one is refused.",
+        ),
+        Option(
+            "StorageCommitmentChecksFiles",
+            FLAG,
+            False,
+            "Read the files of the instances that storage commitment is asked for, and take responsibility only if they are as they came in.",
         ),
         Option(
             "StopTimeout",

@@ -1,4 +1,4 @@
-"""The lines of the table of URLs that are about other DICOM systems: `/modalities` and `/queries`."""
+"""The lines of the table of URLs that are about other DICOM systems: modalities, searches, storage commitment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from amonsul.dicom.levels import Level
-from amonsul.web.rest import modalities, remote_queries
+from amonsul.web.rest import modalities, remote_queries, storage_commitment
 from amonsul.web.routing import Body, Handler, Parameter, Route
 
 _JSON = "application/json"
@@ -66,9 +66,10 @@ _RETRIEVE = (
 
 
 def remote_routes() -> Iterator[Route]:
-    """The routes of `/modalities`, `/queries` and `/tools/dicom-echo`."""
+    """The routes of `/modalities`, `/storage-commitment`, `/queries` and `/tools/dicom-echo`."""
     yield from _known()
     yield from _asked()
+    yield from _commitment()
     yield from _queries()
     yield from _answers()
 
@@ -211,6 +212,37 @@ def _asked() -> Iterator[Route]:
         "Retrieve from a modality",
         "C-GET.",
         (_LEVEL, resources, _LOCAL_AET, _TIMEOUT, _PERMISSIVE, *_JOB),
+    )
+
+
+def _commitment() -> Iterator[Route]:
+    tag, one = "Storage commitment", "/storage-commitment/{id}"
+    yield Route(
+        "POST",
+        "/modalities/{id}/storage-commitment",
+        storage_commitment.request_commitment,
+        "Ask a modality to be responsible for instances",
+        tag,
+        "N-ACTION; the modality reports later, see `/storage-commitment/{id}`.",
+        body=Body.SMALL,
+        request_types=(_JSON,),
+        fields=(
+            Parameter("Resources", "Identifiers of resources of any level.", "array"),
+            Parameter("DicomInstances", "Objects with SOPClassUID and SOPInstanceUID, or arrays of both.", "array"),
+            _LOCAL_AET,
+            _TIMEOUT,
+        ),
+    )
+    yield Route("GET", one, storage_commitment.get_report, "What a modality answered", tag)
+    yield Route(
+        "POST",
+        f"{one}/remove",
+        storage_commitment.remove_committed,
+        "Delete what a modality is responsible for now",
+        tag,
+        "Only if it is for all that it was asked for.",
+        body=Body.SMALL,
+        request_types=(_JSON, _TEXT),
     )
 
 

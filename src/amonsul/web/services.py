@@ -13,6 +13,7 @@ from amonsul.clients.dimse import DicomClient
 from amonsul.dicom.uids import storage_sop_classes, transfer_syntaxes
 from amonsul.errors import NotImplementedHere
 from amonsul.imaging.codecs import Codecs, LocalCodecs
+from amonsul.jobs.commitment import Commit
 from amonsul.jobs.engine import JobEngine
 from amonsul.web.settings import SystemInformation, WebSettings
 
@@ -76,6 +77,7 @@ class Remotes:
         default_retrieve_method: for modalities that do not say (`DicomDefaultRetrieveMethod`).
         queries_kept: searches that are remembered; 0 for all (`QueryRetrieveSize`).
         logs_exports: whether what is sent is noted (`LogExportedResources`).
+        commit: asks for storage commitment; None where nobody does.
     """
 
     modalities: Modalities
@@ -85,6 +87,7 @@ class Remotes:
     default_retrieve_method: str = "C-MOVE"
     queries_kept: int = 100
     logs_exports: bool = False
+    commit: Commit | None = None
 
     def calling(self, modality: Modality) -> str:
         """Our AE title towards a modality."""

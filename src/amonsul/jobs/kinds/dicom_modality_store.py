@@ -2,7 +2,7 @@
 
 A step is an instance. The checkpoint is the number of those that are done; an instance that was sent and not yet
 counted when the job stopped is sent again, which its receiver takes for the same. Instances that were deleted meanwhile
-fail like those that the modality refuses.
+fail like those that the modality refuses. If a storage commitment is to follow, it is asked for when all are sent.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from amonsul.archive.context import Archive
 from amonsul.archive.modalities import Modality
 from amonsul.clients.dimse import DicomClient, MoveOriginator
+from amonsul.dicom.commitment import Reference as CommitmentReference
 from amonsul.dicom.levels import OrthancId
 from amonsul.errors import AmonsulError, NetworkProtocolError, NoPresentationContext, RemoteFailure, UnknownResource
+from amonsul.jobs.commitment import Commit
 from amonsul.jobs.kind import Kind, Progress, Running
 from amonsul.jobs.outgoing import outgoing
 
@@ -54,8 +56,8 @@ class ModalityStore:
     description: str = "REST API"
 
 
-def modality_store(archive: Archive, client: DicomClient) -> Kind[ModalityStore]:
-    """The kind, with what it works with."""
+def modality_store(archive: Archive, client: DicomClient, commit: Commit | None = None) -> Kind[ModalityStore]:
+    """The kind, with what it works with; without `commit` no commitment follows."""
 
     def run(arguments: ModalityStore, running: Running) -> Iterator[Progress]:
         total = len(arguments.instances)
@@ -85,6 +87,14 @@ def modality_store(archive: Archive, client: DicomClient) -> Kind[ModalityStore]
             else:
                 continue
             yield Progress(done, total, done)
+        if arguments.storage_commitment_transaction_uid and commit is not None:
+            references = []
+            for start in range(0, total, _AT_ONCE):
+                found = outgoing(archive, arguments.instances[start : start + _AT_ONCE])
+                references += [
+                    CommitmentReference(each.sop_class_uid, each.sop_instance_uid) for each in found.values()
+                ]
+            commit(arguments.remote, arguments.storage_commitment_transaction_uid, references)
 
     def content(arguments: ModalityStore) -> dict[str, object]:
         shown: dict[str, object] = {

@@ -70,17 +70,6 @@ class RetrieveStatus(enum.IntEnum):
     SUBOPERATIONS_COMPLETE_WITH_FAILURES = 0xB000
 
 
-class StorageCommitmentFailure(enum.IntEnum):
-    """Failure Reason (0008,1197) of a storage commitment report (PS3.3 §C.14.1.1)."""
-
-    PROCESSING_FAILURE = 0x0110
-    NO_SUCH_OBJECT_INSTANCE = 0x0112
-    RESOURCE_LIMITATION = 0x0213
-    REFERENCED_SOP_CLASS_NOT_SUPPORTED = 0x0122
-    CLASS_INSTANCE_CONFLICT = 0x0119
-    DUPLICATE_TRANSACTION_UID = 0x0131
-
-
 class Category(enum.Enum):
     """What a status means to whoever waits for it (PS3.7 §C.1)."""
 
