@@ -16,7 +16,9 @@ from amonsul.archive.context import Archive
 from amonsul.archive.ingest import ingest
 from amonsul.archive.maintenance import recover
 from amonsul.archive.origin import InternalOrigin
+from amonsul.archive.reclaim import remove_piece
 from amonsul.blobs.spool import Spooled
+from amonsul.database import condemned, removing
 from amonsul.dicom.levels import Level, OrthancId
 from tests.contract.dicom_files import instance_file
 from tests.faults.places import Place
@@ -66,6 +68,11 @@ def run(archive: Archive, journal: Journal) -> None:
     edit.delete_attachment(archive, Level.STUDY, first[0].study_id, "1024")
     store(archive, journal, 1, 2, "third")
     delete(archive, journal, Level.PATIENT, first[0].patient_id, "1.1", "1.2", "1.3")
+    large = [store(archive, journal, 3, instance, "many") for instance in (1, 2, 3, 4, 5)]
+    removing.AT_ONCE, condemned.PIECE = 2, 2  # type: ignore[misc]
+    delete(archive, journal, Level.PATIENT, large[0].patient_id, *(f"3.{instance}" for instance in (1, 2, 3, 4, 5)))
+    while remove_piece(archive):
+        pass
     store(archive, journal, 1, 3, "last")
 
 

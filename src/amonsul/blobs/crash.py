@@ -35,6 +35,7 @@ CRASH_POINTS: Final = frozenset(
         "delete.committed",
         "reclaim.deleted",
         "reclaim.forgotten",
+        "reclaim.piece_removed",
     }
 )
 """Every name there is; a test passes through each of them."""
