@@ -53,7 +53,8 @@ class Dispatcher:
             case Found(route, params):
                 return Call(route, uri, params)
             case None:
-                return self.refuse(UnknownResource(), method, f"{uri}/" if segments and raw_path.endswith(b"/") else uri)
+                named = f"{uri}/" if segments and raw_path.endswith(b"/") else uri
+                return self.refuse(UnknownResource(), method, named)
             case Folder(names):
                 return json(names)
         if method == "OPTIONS":
