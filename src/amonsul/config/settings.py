@@ -42,6 +42,7 @@ from amonsul.dimse_server.worklist import WorklistSettings
 from amonsul.errors import AmonsulError
 from amonsul.imaging.transcode import can_write
 from amonsul.jobs.settings import JobsSettings
+from amonsul.web.dicomweb.settings import DicomWebSettings, MetadataMode, OtherBinary
 from amonsul.web.settings import BodyLimits, SystemInformation, TlsSettings, WebSettings
 
 T = TypeVar("T")
@@ -313,6 +314,7 @@ def web_settings(configuration: Configuration) -> WebSettings:
         keep_alive_timeout_s=configuration.number("KeepAliveTimeout"),
         threads=configuration.number("HttpThreadsCount"),
         maximum_connections=configuration.number("Amonsul.HttpMaximumConnections"),
+        dicom_web=dicom_web_settings(configuration),
         limits=BodyLimits(
             maximum_size=configuration.number("MaximumRequestBodySizeMB") * _MEGABYTE,
             maximum_json_size=configuration.number("Amonsul.MaximumJsonBodySizeMB") * _MEGABYTE,
@@ -321,6 +323,30 @@ def web_settings(configuration: Configuration) -> WebSettings:
             idle_timeout_s=configuration.number("HttpRequestTimeout"),
             memory=configuration.number("Amonsul.HttpBodyMemoryMB") * _MEGABYTE,
         ),
+    )
+
+
+def dicom_web_settings(configuration: Configuration) -> DicomWebSettings:
+    """DICOMweb, as a server."""
+    sensitive = configuration.value("DicomWeb.QidoCaseSensitive")
+    for option in ("DicomWeb.Root", "DicomWeb.WadoRoot"):
+        if not re.fullmatch(r"/?[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*/?", configuration.text(option)):
+            raise configuration.refuse(option, "must be a path of letters, digits and hyphens")
+    return DicomWebSettings(
+        enabled=configuration.flag("DicomWeb.Enable"),
+        root=configuration.text("DicomWeb.Root"),
+        public_root=configuration.text("DicomWeb.PublicRoot") if configuration.is_set("DicomWeb.PublicRoot") else "",
+        wado_enabled=configuration.flag("DicomWeb.EnableWado"),
+        wado_root=configuration.text("DicomWeb.WadoRoot"),
+        host=configuration.text("DicomWeb.Host"),
+        ssl=configuration.flag("DicomWeb.Ssl"),
+        qido_case_sensitive=sensitive if isinstance(sensitive, bool) else None,
+        studies_metadata=MetadataMode(configuration.text("DicomWeb.StudiesMetadata")),
+        series_metadata=MetadataMode(configuration.text("DicomWeb.SeriesMetadata")),
+        other_binary=OtherBinary(configuration.text("DicomWeb.OtherBinaryMode")),
+        maximum_results=configuration.number("Amonsul.DicomWebMaximumResults"),
+        allowed_to_delete=configuration.flag("Amonsul.DicomWebDelete"),
+        cors_origins=configuration.texts("Amonsul.CorsOrigins"),
     )
 
 

@@ -21,6 +21,7 @@ from amonsul.blobs.spool import Spool, Spooled
 from amonsul.crossing import Crossing
 from amonsul.errors import AmonsulError, PayloadTooLarge
 from amonsul.web.auth import SECURITY_HEADERS, UNAUTHORIZED, Gate, TooManyFailures
+from amonsul.web.cors import Cors
 from amonsul.web.dispatch import Call, Dispatcher
 from amonsul.web.routing import Body
 from amonsul.web.settings import WebSettings
@@ -76,6 +77,7 @@ class Application:
         self._spool = spool
         self._crossing = crossing
         self._logins = logins
+        self._cors = Cors(settings.dicom_web)
         self._bodies_in_memory = 0
         self._headers = SECURITY_HEADERS if settings.keep_alive else (*SECURITY_HEADERS, *_CLOSE)
 
@@ -85,10 +87,13 @@ class Application:
             raise RuntimeError(f"no {scope['type']} here")
         headers: dict[bytes, bytes] = dict(scope["headers"])
         declared = _declared_length(headers)
+        shared = self._cors.allowed(scope["method"], headers, scope["raw_path"])
         try:
-            response, unread = await self._respond(scope, headers, declared, receive)
+            response, unread = await self._respond(scope, headers, declared, receive, is_shared=shared is not None)
         except ClientGone:
             return
+        if shared is not None:
+            response = dataclasses.replace(response, headers=(*response.headers, *shared))
         if unread and (declared is None or not 0 <= declared <= _IGNORED_SIZE):
             response = dataclasses.replace(response, headers=(*response.headers, *_CLOSE))
             if isinstance(response.body, bytes):
@@ -97,16 +102,24 @@ class Application:
         await self._send(send, receive, response, scope["method"])
 
     async def _respond(
-        self, scope: Message, headers: Mapping[bytes, bytes], declared: int | None, receive: Receive
+        self,
+        scope: Message,
+        headers: Mapping[bytes, bytes],
+        declared: int | None,
+        receive: Receive,
+        *,
+        is_shared: bool,
     ) -> tuple[Response, bool]:
         """The answer, and whether a body was left unread."""
         has_body = declared != 0
         method: str = scope["method"]
         client = scope["client"]
         remote_ip: str = client[0] if client else ""
-        refused = self._gate.refuse(method, headers, remote_ip)
+        refused = self._gate.refuse(method, headers, remote_ip, from_allowed_page=is_shared)
         if refused is not None:
             return refused, has_body
+        if is_shared and (preflight := self._cors.preflight(method, headers)) is not None:
+            return preflight, has_body
         username = ""
         if self._gate.credentials is not None:
             login = await self._login(headers, remote_ip)

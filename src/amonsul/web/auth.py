@@ -190,14 +190,16 @@ class Gate:
         self._is_known_host = lru_cache(maxsize=256)(self._is_local_host)
         self.credentials = Credentials(settings.registered_users, clock) if settings.authentication else None
 
-    def refuse(self, method: str, headers: Mapping[bytes, bytes], remote_ip: str) -> Response | None:
+    def refuse(
+        self, method: str, headers: Mapping[bytes, bytes], remote_ip: str, *, from_allowed_page: bool = False
+    ) -> Response | None:
         """The answer to a request that may not come in whoever sends it; None if it may. Cheap, never blocks."""
         if not self._remote:
             if not is_loopback(remote_ip):
                 return UNAUTHORIZED
             if not self._is_known_host(headers.get(b"host")):
                 return FORBIDDEN
-        if method not in _SAFE_METHODS and self._is_cross_site(headers):
+        if method not in _SAFE_METHODS and not from_allowed_page and self._is_cross_site(headers):
             return FORBIDDEN
         return None
 

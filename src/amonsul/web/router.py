@@ -82,8 +82,8 @@ class Router(Generic[R]):
             return None
         if route := walk.node.methods.get(method):
             return Found(route, walk.params)
-        if walk.node.methods:
-            return WrongMethod(",".join(sorted(walk.node.methods)))
+        if methods := sorted(walk.node.methods.keys() - {"OPTIONS"}):
+            return WrongMethod(",".join(methods))
         folder = self._folders.get("/" + "/".join(segments))
         if folder is None or method == "GET":
             return folder

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from amonsul.dicom.levels import Level
-from amonsul.web.dicomweb import bulkdata, frames, metadata, rendered, retrieve, search, server, wado_uri
+from amonsul.web.dicomweb import (
+    bulkdata,
+    capabilities,
+    frames,
+    metadata,
+    rendered,
+    retrieve,
+    search,
+    server,
+    store,
+    wado_uri,
+)
 from amonsul.web.dicomweb.settings import DicomWebSettings
-from amonsul.web.routing import Parameter, Route
+from amonsul.web.routing import Body, Parameter, Route
 
 _TAG = "DICOMweb"
 _JSON = "application/dicom+json"
@@ -24,6 +35,7 @@ _SEARCH = (
     Parameter("LabelsConstraint", "`All`, `Any` or `None` of them."),
     _ACCEPT,
 )
+_WADL = "application/vnd.sun.wadl+xml"
 _PARTS = "multipart/related"
 _RENDERED = (
     Parameter("window", "`center,width,function`; the function is `linear`, `linear-exact` or `sigmoid`."),
@@ -48,14 +60,29 @@ _WADO_URI = (
 )
 
 
-def dicom_web_routes(settings: DicomWebSettings) -> Iterator[Route]:
+def dicom_web_routes(settings: DicomWebSettings) -> Sequence[Route]:
     """The routes of a server with these settings."""
     if not settings.enabled:
-        return
-    root = "/" + settings.root.strip("/") if settings.root.strip("/") else ""
+        return ()
+    root = "/" + settings.root.strip("/")
+    table = list(_routes(settings, root))
+    describe = partial(capabilities.describe, tuple(table), root)
+    for template in (root, f"{root}/studies", f"{root}/series", f"{root}/instances"):
+        table.append(
+            Route(
+                "OPTIONS", template, describe, "What DICOMweb can do here", _TAG, parameters=(_ACCEPT,), answers=_WADL
+            )
+        )
+    return table
+
+
+def _routes(settings: DicomWebSettings, root: str) -> Iterator[Route]:
     yield Route("GET", f"{root}/info", server.get_info, "Where the roots are", _TAG, inline=True)
     yield from _search(root)
     yield from _retrieve(root)
+    yield from _store(root)
+    if settings.allowed_to_delete:
+        yield from _delete(root)
     if settings.wado_enabled:
         yield Route(
             "GET",
@@ -127,6 +154,30 @@ def _retrieve(root: str) -> Iterator[Route]:
             parameters=(_ACCEPT, Parameter("Range", "Part of the bytes: `bytes=0-99`.", place="header")),
             answers=_PARTS,
         )
+
+
+def _store(root: str) -> Iterator[Route]:
+    for template, what in ((f"{root}/studies", "Store instances"), (f"{root}/studies/{{study}}", "Store in a study")):
+        yield Route(
+            "POST",
+            template,
+            store.store,
+            what,
+            _TAG,
+            "STOW-RS: parts with DICOM files, or with metadata in JSON or XML followed by their bulk data.",
+            parameters=(_ACCEPT,),
+            body=Body.LARGE,
+            request_types=(_PARTS,),
+            answers=_JSON,
+        )
+
+
+def _delete(root: str) -> Iterator[Route]:
+    study = f"{root}/studies/{{study}}"
+    series = f"{study}/series/{{series}}"
+    instance = f"{series}/instances/{{instance}}"
+    for template, name in ((study, "study"), (series, "series"), (instance, "instance")):
+        yield Route("DELETE", template, server.delete, f"Delete a {name}", _TAG)
 
 
 def _search(root: str) -> Iterator[Route]:

@@ -1,10 +1,13 @@
-"""What the DICOMweb server says of itself."""
+"""What the DICOMweb server says of itself, and the removal of what it has."""
 
 from __future__ import annotations
 
+from amonsul.archive import edit
+from amonsul.errors import ReadOnly
 from amonsul.web.dicomweb.addresses import public_root
+from amonsul.web.dicomweb.locate import named_resources
 from amonsul.web.services import Services
-from amonsul.web.values import Request, Response, json
+from amonsul.web.values import Request, Response, empty, json
 
 
 def get_info(services: Services, _request: Request) -> Response:
@@ -13,3 +16,12 @@ def get_info(services: Services, _request: Request) -> Response:
     depth = max(len(root.strip("/").split("/")), 1) if root else 0
     body = {"DicomWebRoot": f"{root}/", "OrthancApiRoot": "./" + "../" * depth}
     return json(body, content_type=b"application/json")
+
+
+def delete(services: Services, request: Request) -> Response:
+    """DELETE {root}/studies/{study}, …/series/{series}, …/instances/{instance}."""
+    if services.information.read_only:
+        raise ReadOnly
+    for resource in named_resources(services.archive, request.params):
+        edit.delete(services.archive, resource.level, resource.orthanc_id)
+    return empty(204)

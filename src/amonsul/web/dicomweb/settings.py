@@ -5,11 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from amonsul.dicom.elements import Tag
-
 
 class MetadataMode(enum.Enum):
-    """What `/metadata` of a study or series holds."""
+    """What `/metadata` of a study or series holds. Nothing is gained by extrapolating, so that gives all there is."""
 
     FULL = "Full"
     MAIN_DICOM_TAGS = "MainDicomTags"
@@ -37,7 +35,7 @@ class DicomWebSettings:
         qido_case_sensitive: None follows `CaseSensitivePN`.
         maximum_results: most answers to one search.
         allowed_to_delete: serve DELETE.
-        read_only: refuse STOW-RS and DELETE.
+        cors_origins: of web pages elsewhere that may use DICOMweb; `*` for all, without credentials.
     """
 
     enabled: bool = True
@@ -50,9 +48,7 @@ class DicomWebSettings:
     qido_case_sensitive: bool | None = None
     studies_metadata: MetadataMode = MetadataMode.FULL
     series_metadata: MetadataMode = MetadataMode.FULL
-    studies_extrapolated_tags: tuple[Tag, ...] = ()
-    series_extrapolated_tags: tuple[Tag, ...] = ()
     other_binary: OtherBinary = OtherBinary.BULK_DATA_URI
     maximum_results: int = 10_000
     allowed_to_delete: bool = False
-    read_only: bool = False
+    cors_origins: tuple[str, ...] = ()
