@@ -69,7 +69,7 @@ def test_streams_end_with_the_server(archive: Archive) -> None:
 @pytest.fixture
 def instance(client: httpx.Client) -> str:
     """The path of an instance."""
-    return "/instances/" + client.post("/instances", content=dicom_file()).json()["ID"]
+    return f"/instances/{client.post('/instances', content=dicom_file()).json()['ID']}"
 
 
 def test_compression_is_not_seen_by_who_reads(client: httpx.Client, instance: str) -> None:
