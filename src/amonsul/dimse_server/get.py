@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from amonsul.archive.context import Archive
@@ -27,6 +29,16 @@ logger = logging.getLogger(__name__)
 
 Describe = Callable[[Archive, Sequence[OrthancId]], Mapping[OrthancId, Outgoing]]
 """Looks up instances as they are sent (`jobs.outgoing.outgoing`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An instance about to be sent; without context if it cannot be."""
+
+    context: Context | None
+    sop_class_uid: str
+    sop_instance_uid: str
+    data_set: Iterator[bytes | memoryview]
 
 
 class GetService(Service):
@@ -67,25 +79,30 @@ class GetService(Service):
             return
         account = Account(request, exchange.context.transfer_syntax, len(instance_ids))
         message_ids = (number for number in itertools.cycle(range(1, 0x10000)) if number != request.message_id)
-        for chunk in chunks(instance_ids):
-            described = self._describe(self._archive, chunk)
-            for instance_id in chunk:
-                if exchange.is_cancelled:
-                    yield account.cancelled()
-                    return
-                instance = described.get(instance_id)
-                if instance is None:  # deleted meanwhile
-                    account.add(StorageStatus.CANNOT_UNDERSTAND, "", was_sent=False)
-                    continue
-                try:
-                    context, ready = self._choose(exchange, instance)
-                    status = self._send(exchange, next(message_ids), context, ready)
-                except AmonsulError as error:
-                    logger.warning("C-GET of %s: %s not sent: %s", exchange.association, instance_id, error)
-                    account.add(StorageStatus.CANNOT_UNDERSTAND, instance.sop_instance_uid, was_sent=False)
-                    continue
-                account.add(status, instance.sop_instance_uid)
-                yield account.pending()
+        prepared = map(partial(self._prepare, exchange), self._described(instance_ids))
+        following = [next(prepared, None)]
+        while (ready := following[0]) is not None:
+            if exchange.is_cancelled:
+                yield account.cancelled()
+                return
+            if ready.context is None:
+                account.add(StorageStatus.CANNOT_UNDERSTAND, ready.sop_instance_uid, was_sent=False)
+                following[0] = next(prepared, None)
+                continue
+            command = CStoreRq(next(message_ids), ready.sop_class_uid, ready.sop_instance_uid)
+
+            def open_next() -> None:
+                following[0] = next(prepared, None)
+
+            try:
+                status = exchange.perform(ready.context, command, ready.data_set, open_next).status
+            except AmonsulError as error:
+                logger.warning("C-GET of %s: %s not sent: %s", exchange.association, ready.sop_instance_uid, error)
+                account.add(StorageStatus.CANNOT_UNDERSTAND, ready.sop_instance_uid, was_sent=False)
+                following[0] = next(prepared, None)
+                continue
+            account.add(status, ready.sop_instance_uid)
+            yield account.pending()
         logger.info(
             "C-GET of %s: %d sent, %d failed",
             exchange.association,
@@ -93,6 +110,25 @@ class GetService(Service):
             account.failed,
         )
         yield account.final()
+
+    def _described(self, instance_ids: list[OrthancId]) -> Iterator[Outgoing | None]:
+        """The instances; None for one that was deleted meanwhile."""
+        for chunk in chunks(instance_ids):
+            described = self._describe(self._archive, chunk)
+            yield from map(described.get, chunk)
+
+    def _prepare(self, exchange: Exchange, instance: Outgoing | None) -> _Ready:
+        """Choose how an instance is sent and open it, which is done while the peer works at the one before."""
+        if instance is None:
+            return _Ready(None, "", "", iter(()))
+        try:
+            context, outgoing = self._choose(exchange, instance)
+            pieces = iter(data_set_of(outgoing.file()))
+            first = next(pieces, b"")
+        except AmonsulError as error:
+            logger.warning("C-GET of %s: %s not sent: %s", exchange.association, instance.sop_instance_uid, error)
+            return _Ready(None, instance.sop_class_uid, instance.sop_instance_uid, iter(()))
+        return _Ready(context, outgoing.sop_class_uid, outgoing.sop_instance_uid, itertools.chain((first,), pieces))
 
     def _choose(self, exchange: Exchange, instance: Outgoing) -> tuple[Context, Outgoing]:
         """The context to send in, and what to send in it.
@@ -117,9 +153,3 @@ class GetService(Service):
         wanted = [uid for uid in (*UNCOMPRESSED, *accepted) if uid in accepted]
         transcoded = self._transcode(instance, wanted)
         return accepted[transcoded.transfer_syntax_uid], transcoded
-
-    @staticmethod
-    def _send(exchange: Exchange, message_id: int, context: Context, instance: Outgoing) -> int:
-        command = CStoreRq(message_id, instance.sop_class_uid, instance.sop_instance_uid)
-        data_set: Iterable[bytes | memoryview] = data_set_of(instance.file())
-        return exchange.perform(context, command, data_set).status

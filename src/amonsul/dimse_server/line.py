@@ -19,13 +19,16 @@ from typing import Final
 from amonsul.dimse_server.service import Answer, AssociationLost, Context, Exchange, Service
 from amonsul.errors import AmonsulError, InternalError
 from amonsul.protocols.dimse.commands import Request, Response, encode
-from amonsul.protocols.dimse.messages import encode_message, fragments
+from amonsul.protocols.dimse.messages import encode_message, fragment_parts, fragments
 from amonsul.protocols.dimse.statuses import Category, category
 
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE: Final = 64 << 10
 """Bytes of answers that are sent together."""
+
+DATA_BATCH_SIZE: Final = 256 << 10
+"""Bytes of a data set that are sent together."""
 
 BATCH_TIME_S: Final = 0.05
 """Longest time that an answer waits for company."""
@@ -56,6 +59,7 @@ class ServiceLine:
         self._transmit = transmit
         self._max_pdu_length = max_pdu_length
         self._gate = threading.Event()
+        self._gate.set()
         self._is_cancelled = False
         self._is_lost = False
         self._awaited_message_id: int | None = None
@@ -93,11 +97,12 @@ class ServiceLine:
         return self._is_cancelled
 
     def send(self, pdus: bytes) -> None:
-        """Have PDUs written; returns when there is room for more.
+        """Have PDUs written as soon as those before are, and the peer takes more; waits for that, not for these.
 
         Raises:
             AssociationLost: there is nobody to write to.
         """
+        self._gate.wait()
         self._gate.clear()
         if self._is_lost:
             raise AssociationLost
@@ -105,25 +110,27 @@ class ServiceLine:
             self._loop.call_soon_threadsafe(self._transmit, pdus)
         except RuntimeError:  # the loop is closed
             raise AssociationLost from None
-        self._gate.wait()
-        if self._is_lost:
-            raise AssociationLost
 
-    def perform(self, context: Context, request: Request, data_set: Iterable[bytes | memoryview] | None) -> Response:
+    def perform(
+        self,
+        context: Context,
+        request: Request,
+        data_set: Iterable[bytes | memoryview] | None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Response:
         """Send a request to the peer and wait for its response.
 
         A data set that cannot be read to its end takes the association with it: half a message cannot be mended.
         """
         self._awaited_message_id = request.message_id
-        pending = list(fragments(context.context_id, True, (encode(request),), self._max_pdu_length))
+        context_id, longest = context.context_id, self._max_pdu_length
+        pending: list[bytes | memoryview] = [*fragments(context_id, True, (encode(request),), longest)]
         size, has_begun = 0, False
         try:
-            for pdu in (
-                fragments(context.context_id, False, data_set, self._max_pdu_length) if data_set is not None else ()
-            ):
-                pending.append(pdu)
-                size += len(pdu)
-                if size >= BATCH_SIZE:
+            for parts in fragment_parts(context_id, False, data_set, longest) if data_set is not None else ():
+                pending += parts
+                size += sum(map(len, parts))
+                if size >= DATA_BATCH_SIZE:
                     has_begun = True
                     self.send(b"".join(pending))
                     pending, size = [], 0
@@ -137,6 +144,8 @@ class ServiceLine:
             raise AssociationLost from error
         if pending:
             self.send(b"".join(pending))
+        if meanwhile is not None:
+            meanwhile()
         response = self._responses.get()
         if response is None:
             raise AssociationLost

@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import enum
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
@@ -112,7 +112,13 @@ class Line(Protocol):
         """Whether the peer sent C-CANCEL or is gone."""
         ...
 
-    def perform(self, context: Context, request: Request, data_set: Iterable[bytes | memoryview] | None) -> Response:
+    def perform(
+        self,
+        context: Context,
+        request: Request,
+        data_set: Iterable[bytes | memoryview] | None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Response:
         """Send a request to the peer and wait for its response."""
         ...
 
@@ -140,14 +146,24 @@ class Exchange:
         return self.line.is_cancelled
 
     def perform(
-        self, context: Context, request: Request, data_set: Iterable[bytes | memoryview] | None = None
+        self,
+        context: Context,
+        request: Request,
+        data_set: Iterable[bytes | memoryview] | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Response:
         """Ask something of the peer on the same association, as C-GET does with each C-STORE; blocks.
+
+        Args:
+            context: to ask in.
+            request: what.
+            data_set: with it.
+            meanwhile: called while the peer works at it; raises nothing.
 
         Raises:
             AssociationLost: there is nobody left to answer.
         """
-        return self.line.perform(context, request, data_set)
+        return self.line.perform(context, request, data_set, meanwhile)
 
 
 def _no_file() -> Path:

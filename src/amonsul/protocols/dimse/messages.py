@@ -119,6 +119,13 @@ def fragments(
 
     The chunks may be of any size; they are drawn as the PDUs are.
     """
+    return map(b"".join, fragment_parts(context_id, is_command, chunks, max_pdu_length))
+
+
+def fragment_parts(
+    context_id: int, is_command: bool, chunks: Iterable[bytes | memoryview], max_pdu_length: int
+) -> Iterator[list[bytes | memoryview]]:
+    """The same with the PDUs in parts, for those who put several of them together and copy once."""
     room = (max_pdu_length or UNLIMITED_PDU_LENGTH) - _PDV_OVERHEAD
     room -= room & 1  # fragments are of even length (PS3.8 Annex E)
     pending: list[bytes | memoryview] = []
@@ -127,15 +134,18 @@ def fragments(
         view = memoryview(chunk)
         while size + len(view) > room:  # not before more is known to follow: the last fragment must be marked
             head = room - size
-            yield _pdu(context_id, is_command, False, [*pending, view[:head]], room)
+            yield [*_pdu_head(context_id, is_command, False, room), *pending, view[:head]]
             view = view[head:]
             pending, size = [], 0
         if view:
             pending.append(view)
             size += len(view)
-    yield _pdu(context_id, is_command, True, pending, size)
+    yield [*_pdu_head(context_id, is_command, True, size), *pending]
 
 
-def _pdu(context_id: int, is_command: bool, is_last: bool, parts: list[bytes | memoryview], size: int) -> bytes:
-    head = PDU_HEADER.pack(PduType.P_DATA_TF, size + _PDV_OVERHEAD)
-    return b"".join([head, PDV_HEADER.pack(size + 2, context_id, is_command | is_last << 1), *parts])
+def _pdu_head(context_id: int, is_command: bool, is_last: bool, size: int) -> tuple[bytes, bytes]:
+    """Headers of a PDU with one fragment of `size` bytes."""
+    return (
+        PDU_HEADER.pack(PduType.P_DATA_TF, size + _PDV_OVERHEAD),
+        PDV_HEADER.pack(size + 2, context_id, is_command | is_last << 1),
+    )
