@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -722,6 +723,26 @@ def test_a_job_at_which_processes_die_again_and_again_is_failed(theatre: Theatre
     job = watcher.get(job_id)
     assert (job.state, job.failure.code) == (State.FAILURE, -1)
     assert "interrupted several times" in job.failure.details
+
+
+def test_a_wall_clock_that_jumps_changes_nothing_but_what_is_shown(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = itertools.cycle(["20360101T000000.000000", "20260101T000000.000000", "20250101T000000.000000"])
+    monkeypatch.setattr("amonsul.jobs.engine.now", lambda: next(times))
+    clock = Clock()
+    engine = theatre.engine(JobsSettings(history_size=3, retry_first_s=10), start=False, clock=clock)
+    ids = [engine.run(Script()).job_id for _ in range(5)]
+    assert engine.identifiers() == ids[2:]
+    assert all(job.runtime_ms >= 0 for job in engine.page())
+    job_id = engine.submit(Script(("flaky",)), max_attempts=2)
+    engine.look_around()
+    until_state(engine, job_id, State.RETRY)
+    engine.look_around()
+    clock.now += 11.1
+    engine.look_around()
+    engine.look_around()
+    assert engine.wait(job_id).state is State.SUCCESS
 
 
 def test_a_job_that_gets_further_each_time_is_not_failed(theatre: Theatre) -> None:
