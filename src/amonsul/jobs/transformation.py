@@ -8,13 +8,15 @@ stored do originals go, and never one whose place a result has taken.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from amonsul.archive import clock, rewriting
+from amonsul.archive import clock, read, rewriting
 from amonsul.archive.context import Archive
 from amonsul.archive.ingest import Ingested, IngestStatus, ingest
 from amonsul.archive.origin import RestOrigin
@@ -32,9 +34,11 @@ from amonsul.jobs.kind import Progress, Running
 MODIFIED_FROM = 5
 ANONYMIZED_FROM = 6
 
-_THREADS = 4
-"""Of one job, where the operator does not say: most of the time of a small instance is waiting for the disk."""
-_SMALLEST_BATCH = 16
+_THREADS = 12
+"""Of one job, unless the operator wants more: most of the time of a small instance is waiting for the disk."""
+_BYTES_AT_ONCE = 128 << 20
+"""Of instances that are in memory together; a larger one is alone."""
+_SMALLEST_BATCH = 32
 _LARGEST_BATCH = 256
 _BATCHES = 50
 """Checkpoints of a large job."""
@@ -155,6 +159,27 @@ def transform(archive: Archive, codecs: Codecs, running: Running, work: Work) ->
             yield steps.delete_batch()
 
 
+class _Room:
+    """Lets work begin as long as all that is in the room has room."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._free = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        size = min(size, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
+
+
 class _Steps:
     def __init__(self, archive: Archive, codecs: Codecs, running: Running, work: Work, checkpoint: _Checkpoint) -> None:
         self._archive = archive
@@ -165,6 +190,7 @@ class _Steps:
         self._sources = frozenset(work.instances)
         self._lineages = self._find_lineages() if checkpoint.done < len(work.instances) else {}
         self._level_of = _level_of(self._lineages)
+        self._room = _Room(_BYTES_AT_ONCE)
         self._is_over = False  # an instance could not be done
         self._seen: set[tuple[Level, OrthancId, OrthancId]] = set()
         self._batch = min(max(_SMALLEST_BATCH, len(work.instances) // _BATCHES), _LARGEST_BATCH)
@@ -206,10 +232,12 @@ class _Steps:
             lineage = self._lineages.get(instance_id)
             if lineage is None:
                 raise UnknownResource(f"the instance {instance_id} is gone")
-            data_set = rewriting.load(self._archive, instance_id, lineage.transfer_syntax_uid)
-            self._work.change(data_set, self._level_of)
-            file = rewriting.save(self._archive, data_set, self._codecs, self._work.transcoding)
-            ingested = ingest(self._archive, file, self._work.submitter.origin)
+            with self._room.holding(read.attachment(self._archive, Level.INSTANCE, instance_id).size):
+                data_set = rewriting.load(self._archive, instance_id, lineage.transfer_syntax_uid)
+                self._work.change(data_set, self._level_of)
+                file = rewriting.save(self._archive, data_set, self._codecs, self._work.transcoding)
+                del data_set
+                ingested = ingest(self._archive, file, self._work.submitter.origin)
             if ingested.status is IngestStatus.FILTERED_OUT:
                 raise CannotStore("a filter refuses the result")
             return _Result(lineage, ingested)
