@@ -72,6 +72,7 @@ from amonsul.jobs.kinds.resource_modification import resource_modification
 from amonsul.jobs.kinds.split_study import split_study
 from amonsul.jobs.kinds.storage_commitment_scp import storage_commitment_scp
 from amonsul.jobs.outgoing import outgoing
+from amonsul.jobs.webhooks import WebhookSender
 from amonsul.web.server import build_application, listening_sockets, server_config
 from amonsul.web.services import Remotes, Services, Switch, Switches
 from amonsul.web.settings import WebSettings
@@ -203,6 +204,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
     arrivals = MoveArrivals()
     client = _dicom_client(configuration, archive, codecs)
     upkeep = _upkeep(configuration, archive)
+    webhooks = _webhooks(configuration, archive)
     dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
     commit = _committer(configuration, archive, client)
     kinds = _kinds(configuration, archive, codecs, client, arrivals, commit)
@@ -244,6 +246,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
         for warning in checklist.findings(configuration):
             logger.warning("%s", warning)
         upkeep.start()
+        webhooks.start()
         logger.info("Amonsul %s is ready", __version__)
         gc.freeze()  # what is here now stays; the collector need not look at it again
         await _until(stop, serving)
@@ -259,6 +262,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
                 logger.error("a door did not close in order: %r", outcome)
         jobs.stop(_CLOSING_S)
         upkeep.stop(_CLOSING_S)
+        webhooks.stop(_CLOSING_S)
         for crossing in (dicom_threads, http_threads):
             crossing.close(_CLOSING_S / 2)
         client.close()
@@ -390,6 +394,13 @@ def _kinds(
             delete_resources(archive),
         )
     )
+
+
+def _webhooks(configuration: Configuration, archive: Archive) -> Upkeep:
+    """What tells others of changes, in a thread of its own: others may be slow."""
+    sender = WebhookSender(archive.database, settings.webhooks(configuration))
+    sender.register()
+    return Upkeep((Task("the delivery to webhooks", sender.tick, 0.5),))
 
 
 def _upkeep(configuration: Configuration, archive: Archive) -> Upkeep:

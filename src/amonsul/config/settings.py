@@ -42,6 +42,7 @@ from amonsul.dimse_server.worklist import WorklistSettings
 from amonsul.errors import AmonsulError
 from amonsul.imaging.transcode import can_write
 from amonsul.jobs.settings import JobsSettings
+from amonsul.jobs.webhooks import Webhook
 from amonsul.web.dicomweb.settings import DicomWebSettings, MetadataMode, OtherBinary
 from amonsul.web.settings import BodyLimits, SystemInformation, TlsSettings, WebSettings
 
@@ -173,6 +174,19 @@ def _media_types(configuration: Configuration) -> Mapping[int, str]:
                 raise configuration.refuse("UserContentType", "not a MIME type", f"UserContentType.{name}[1]")
             media_types[number] = media_type
     return media_types
+
+
+def webhooks(configuration: Configuration) -> tuple[Webhook, ...]:
+    """Who is told of changes."""
+    hooks: list[Webhook] = []
+    for name, fields in configuration.table("Amonsul.Webhooks").items():
+        assert isinstance(fields, dict)
+        types = fields.get("Types", [])
+        assert isinstance(types, list)
+        place = f"Amonsul.Webhooks.{name}"
+        make = partial(Webhook.of, name, str(fields["Url"]), str(fields["Secret"]), [str(one) for one in types])
+        hooks.append(_tell("Amonsul.Webhooks", configuration, make, place))
+    return tuple(hooks)
 
 
 def stable_age_s(configuration: Configuration) -> float:

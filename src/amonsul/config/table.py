@@ -1036,6 +1036,14 @@ OWN: Final = Section(
             8,
             "Seconds that running work may take to finish when the server is told to stop.",
         ),
+        Option(
+            "Webhooks",
+            Named(Fields({"Url": TEXT, "Secret": TEXT, "Types": TEXTS}, required=("Url", "Secret"))),
+            {},
+            "Web addresses that are told of changes by POST, in order, signed with the secret; see the page on changes. "
+            "Types are those of /changes; all without.",
+            example={"ris": {"Url": "https://ris.example/changed", "Secret": "a long random text", "Types": ["StableStudy"]}},
+        ),
     ),
 )
 

@@ -11,6 +11,8 @@ Times are `YYYYMMDDTHHMMSS`, UTC.
 `last_store` is the number of the change that the last store into a resource ended with; `is_stable` tells that there
 was none for a while, see `database.stability`.
 
+`outbox` has changes that wait to be told to `webhooks`, see `database.outbox`.
+
 `condemned` has series that were removed while rows of their instances are still there, see `database.condemned`.
 
 A job is a row of `jobs`; its arguments are apart, so that a checkpoint does not write them again. `job_workers` has a
@@ -228,6 +230,22 @@ CREATE TABLE exports (
     date {text} NOT NULL
 );
 
+CREATE TABLE outbox (
+    sequence {plain_row_id},
+    change_type {integer} NOT NULL,
+    level {integer} NOT NULL,
+    orthanc_id {text} NOT NULL,
+    date {text} NOT NULL
+);
+
+CREATE TABLE webhooks (
+    name {text} PRIMARY KEY,
+    told {integer} NOT NULL,
+    failures {integer} NOT NULL DEFAULT 0,
+    owner {text} NOT NULL DEFAULT '',
+    lease {integer} NOT NULL DEFAULT 0
+){clustered};
+
 CREATE TABLE properties (
     name {text} PRIMARY KEY,
     value TEXT NOT NULL
@@ -354,7 +372,23 @@ def statements(dialect: Dialect) -> list[str]:
         ]
     for table, columns in TEXT_INDEXES.items():
         made += text_index(dialect, table, columns)
-    return made
+    return made + _outbox_trigger(dialect)
+
+
+def _outbox_trigger(dialect: Dialect) -> list[str]:
+    """What copies changes into the outbox, while there is a webhook."""
+    copy = (
+        "INSERT INTO outbox (sequence, change_type, level, orthanc_id, date) "
+        "VALUES (new.sequence, new.change_type, new.level, new.orthanc_id, new.date);"
+    )
+    asked = "EXISTS (SELECT 1 FROM webhooks)"
+    if dialect.name == "sqlite":
+        return [f"CREATE TRIGGER changes_outbox AFTER INSERT ON changes WHEN {asked} BEGIN {copy} END"]
+    return [
+        "CREATE FUNCTION changes_to_outbox() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN IF {asked} THEN {copy} END IF; RETURN NULL; END $$",
+        "CREATE TRIGGER changes_outbox AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION changes_to_outbox()",
+    ]
 
 
 def text_index(dialect: Dialect, table: str, columns: tuple[str, ...]) -> list[str]:

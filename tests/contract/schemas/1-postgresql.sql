@@ -174,6 +174,20 @@ CREATE TABLE exports (
     sop_instance_uid TEXT COLLATE "C" NOT NULL,
     date TEXT COLLATE "C" NOT NULL
 );;
+CREATE TABLE outbox (
+    sequence BIGINT PRIMARY KEY,
+    change_type BIGINT NOT NULL,
+    level BIGINT NOT NULL,
+    orthanc_id TEXT COLLATE "C" NOT NULL,
+    date TEXT COLLATE "C" NOT NULL
+);;
+CREATE TABLE webhooks (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    told BIGINT NOT NULL,
+    failures BIGINT NOT NULL DEFAULT 0,
+    owner TEXT COLLATE "C" NOT NULL DEFAULT '',
+    lease BIGINT NOT NULL DEFAULT 0
+);;
 CREATE TABLE properties (
     name TEXT COLLATE "C" PRIMARY KEY,
     value TEXT NOT NULL
@@ -272,4 +286,6 @@ CREATE INDEX patients_text_patient_name ON patients USING gin (patient_name gin_
 CREATE INDEX studies_text_accession_number ON studies USING gin (accession_number gin_trgm_ops);;
 CREATE INDEX studies_text_study_description ON studies USING gin (study_description gin_trgm_ops);;
 CREATE INDEX studies_text_referring_physician_name ON studies USING gin (referring_physician_name gin_trgm_ops);;
-CREATE INDEX series_text_series_description ON series USING gin (series_description gin_trgm_ops)
+CREATE INDEX series_text_series_description ON series USING gin (series_description gin_trgm_ops);;
+CREATE FUNCTION changes_to_outbox() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF EXISTS (SELECT 1 FROM webhooks) THEN INSERT INTO outbox (sequence, change_type, level, orthanc_id, date) VALUES (new.sequence, new.change_type, new.level, new.orthanc_id, new.date); END IF; RETURN NULL; END $$;;
+CREATE TRIGGER changes_outbox AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION changes_to_outbox()

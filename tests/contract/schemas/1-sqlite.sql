@@ -174,6 +174,20 @@ CREATE TABLE exports (
     sop_instance_uid TEXT NOT NULL,
     date TEXT NOT NULL
 );;
+CREATE TABLE outbox (
+    sequence INTEGER PRIMARY KEY,
+    change_type INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    orthanc_id TEXT NOT NULL,
+    date TEXT NOT NULL
+);;
+CREATE TABLE webhooks (
+    name TEXT PRIMARY KEY,
+    told INTEGER NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0,
+    owner TEXT NOT NULL DEFAULT '',
+    lease INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;;
 CREATE TABLE properties (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -282,4 +296,5 @@ CREATE TRIGGER studies_text_update AFTER UPDATE OF accession_number, study_descr
 CREATE VIRTUAL TABLE series_text USING fts5 (series_description, content='series', content_rowid='id', tokenize='trigram case_sensitive 1', detail='full');;
 CREATE TRIGGER series_text_insert AFTER INSERT ON series BEGIN INSERT INTO series_text (rowid, series_description) VALUES (new.id, new.series_description); END;;
 CREATE TRIGGER series_text_delete AFTER DELETE ON series BEGIN INSERT INTO series_text (series_text, rowid, series_description) VALUES ('delete', old.id, old.series_description); END;;
-CREATE TRIGGER series_text_update AFTER UPDATE OF series_description ON series BEGIN INSERT INTO series_text (series_text, rowid, series_description) VALUES ('delete', old.id, old.series_description); INSERT INTO series_text (rowid, series_description) VALUES (new.id, new.series_description); END
+CREATE TRIGGER series_text_update AFTER UPDATE OF series_description ON series BEGIN INSERT INTO series_text (series_text, rowid, series_description) VALUES ('delete', old.id, old.series_description); INSERT INTO series_text (rowid, series_description) VALUES (new.id, new.series_description); END;;
+CREATE TRIGGER changes_outbox AFTER INSERT ON changes WHEN EXISTS (SELECT 1 FROM webhooks) BEGIN INSERT INTO outbox (sequence, change_type, level, orthanc_id, date) VALUES (new.sequence, new.change_type, new.level, new.orthanc_id, new.date); END
