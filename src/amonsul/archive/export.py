@@ -148,7 +148,7 @@ class Export:
             yield from stream.add(entry.name, file.size, _views(view))
             if directory is not None:
                 settings = self.archive.settings
-                header = scan(view, settings.limits, settings.default_encoding, self.archive.dictionary)
+                header = scan(view, settings.limits, self.archive.default_encoding, self.archive.dictionary)
                 self._list(directory, entry, header)
         finally:
             file.discard()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -23,6 +25,7 @@ from amonsul.errors import BadFileFormat, InexistentFile
 from amonsul.imaging.codecs import Codecs
 from amonsul.imaging.transcode import TranscodeOptions, transcode
 
+_SMALL = 4 << 20
 _UNREADABLE = (ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError, AttributeError, struct.error)
 
 
@@ -49,9 +52,10 @@ def load(
         UnknownResource: there is no such instance.
         BadFileFormat: pydicom cannot read it.
     """
-    data = read.attachment(archive, Level.INSTANCE, instance_id).read()
+    stored = read.attachment(archive, Level.INSTANCE, instance_id)
     try:
-        data_set = pydicom.dcmread(BytesIO(data), force=True, stop_before_pixels=not with_pixels)
+        with _opened(stored) as file:
+            data_set = pydicom.dcmread(file, force=True, stop_before_pixels=not with_pixels)
     except _UNREADABLE as error:
         raise BadFileFormat(f"cannot read the instance {instance_id}") from error
     meta = getattr(data_set, "file_meta", None)
@@ -60,6 +64,16 @@ def load(
     if not meta.get("TransferSyntaxUID"):
         meta.TransferSyntaxUID = UID(transfer_syntax_uid or read.header(archive, instance_id).transfer_syntax_uid)
     return data_set
+
+
+def _opened(stored: StoredAttachment) -> BinaryIO:
+    """The bytes of an attachment as a file; a large one is not read into memory twice."""
+    if stored.size > _SMALL:
+        path = stored.path()
+        if path is not None:
+            with contextlib.suppress(FileNotFoundError):  # overwritten since: the index knows the new one
+                return open(path, "rb")
+    return BytesIO(stored.read())
 
 
 def save(archive: Archive, data_set: Dataset, codecs: Codecs, transcoding: Transcoding | None = None) -> Spooled:
@@ -104,7 +118,7 @@ def transcoded(
     spool = archive.blobs.spool()
     try:
         view = file.view()
-        header = scan(view, archive.settings.limits, archive.settings.default_encoding, archive.dictionary)
+        header = scan(view, archive.settings.limits, archive.default_encoding, archive.dictionary)
         if header.transfer_syntax_uid == transcoding.transfer_syntax_uid:
             return file
         options = TranscodeOptions(transcoding.quality, keeps_sop_instance_uid=is_new)

@@ -596,7 +596,7 @@ STORE: Final = Area(
         ),
         Option("MediaArchiveSize", NUMBER, 1, "Media archives kept for download."),
         Option("ZipUseUtf8", FLAG, False, "Write the names in ZIP archives in UTF-8."),
-        Option("SynchronousZipStream", FLAG, True, "Send ZIP archives while they are made.", served=False),
+        Option("SynchronousZipStream", FLAG, True, "Send ZIP archives while they are made."),
     ),
 )
 
@@ -1042,7 +1042,9 @@ OWN: Final = Section(
             {},
             "Web addresses that are told of changes by POST, in order, signed with the secret; see the page on changes. "
             "Types are those of /changes; all without.",
-            example={"ris": {"Url": "https://ris.example/changed", "Secret": "a long random text", "Types": ["StableStudy"]}},
+            example={
+                "ris": {"Url": "https://ris.example/changed", "Secret": "a long random text", "Types": ["StableStudy"]}
+            },
         ),
     ),
 )

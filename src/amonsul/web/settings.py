@@ -77,6 +77,7 @@ class WebSettings:
         explorer_enabled: serve the web page (option `OrthancExplorerEnabled`).
         lossy_quality: of lossy transfer syntaxes, where a request does not say (`DicomLossyTranscodingQuality`).
         zip_utf8: names in ZIP archives keep what is not ASCII (`ZipUseUtf8`).
+        zip_streamed: send ZIP archives while they are made (`SynchronousZipStream`).
     """
 
     port: int = 8042
@@ -96,6 +97,7 @@ class WebSettings:
     explorer_enabled: bool = True
     lossy_quality: int = 90
     zip_utf8: bool = False
+    zip_streamed: bool = True
     dicom_web: DicomWebSettings = field(default_factory=DicomWebSettings)
 
     @property

@@ -14,7 +14,11 @@ import pytest
 from PIL import Image
 from pydicom.fileset import FileSet
 
+from amonsul.archive.context import Archive
+from amonsul.web.services import Services
+from amonsul.web.settings import WebSettings
 from tests.integration.rest.dicom_files import dicom_file
+from tests.integration.rest.serving import serving_archive
 
 
 def store(client: httpx.Client, *files: bytes) -> list[dict[str, str]]:
@@ -72,6 +76,17 @@ def test_an_archive_is_transcoded_on_the_way(client: httpx.Client) -> None:
     archive = unzipped(answer)
     (name,) = archive.namelist()
     assert pydicom.dcmread(io.BytesIO(archive.read(name))).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5"
+
+
+def test_an_archive_can_be_made_before_it_is_sent(archive: Archive) -> None:
+    services = Services(archive, WebSettings(zip_streamed=False))
+    with serving_archive(services) as served, httpx.Client(base_url=served.url, timeout=60) as client:
+        (stored,) = store(client, dicom_file())
+
+        answer = client.get(f"/series/{stored['ParentSeries']}/archive")
+
+        assert int(answer.headers["content-length"]) == len(answer.content)
+        assert unzipped(answer).testzip() is None
 
 
 def test_each_instance_is_in_an_archive_once(client: httpx.Client) -> None:

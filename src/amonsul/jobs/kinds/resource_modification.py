@@ -79,7 +79,7 @@ class Request:
 
     def change(self, archive: Archive, key: bytes, patient_name: str) -> Change:
         """What it does to a data set."""
-        encoder = Encoder(archive.dictionary, default_charset=archive.settings.default_encoding)
+        encoder = Encoder(archive.dictionary, default_charset=archive.default_encoding)
         uid_map = UidMap(key)
         if isinstance(self.what, Anonymization):
             return partial(_deidentify, self.what, uid_map, patient_name, encoder)

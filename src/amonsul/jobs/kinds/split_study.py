@@ -56,7 +56,7 @@ def split_study(archive: Archive, codecs: Codecs) -> Kind[SplitStudy]:
         split = parse_split(arguments.body, archive.dictionary)
         modification = split.modification(arguments.target_study_uid)
         uid_map = arguments.uid_map
-        encoder = Encoder(archive.dictionary, default_charset=archive.settings.default_encoding)
+        encoder = Encoder(archive.dictionary, default_charset=archive.default_encoding)
 
         def change(data_set: Dataset, level_of: LevelOf) -> None:
             modify(data_set, modification, uid_map, level_of, encoder)

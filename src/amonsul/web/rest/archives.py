@@ -16,7 +16,7 @@ from amonsul.dicom.uids import transfer_syntaxes
 from amonsul.errors import BadFileFormat, BadRequest, InexistentItem, ParameterOutOfRange, UnknownResource
 from amonsul.jobs.kinds.archive import MEDIA_TYPE, CreateArchive, CreateMedia
 from amonsul.jobs.kinds.resource_modification import Named
-from amonsul.web.files import content_disposition, filename_argument
+from amonsul.web.files import content_disposition, filename_argument, spooled_response
 from amonsul.web.json_body import Json, parse
 from amonsul.web.rest import jobs
 from amonsul.web.rest.tags import quality_argument
@@ -24,6 +24,7 @@ from amonsul.web.services import Services
 from amonsul.web.values import Request, Response, Stream
 
 MAX_RESOURCES = 100_000
+_LARGEST = 1 << 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +157,13 @@ def _export(services: Services, named: Sequence[Named], options: ExportOptions) 
 def _send(services: Services, named: Sequence[Named], options: ExportOptions, filename: str) -> Response:
     making = _export(services, named, options)
     headers = (content_disposition(filename),)
-    return Response(200, MEDIA_TYPE.encode(), Stream(making.chunks(), None), headers)
+    if services.settings.zip_streamed:
+        return Response(200, MEDIA_TYPE.encode(), Stream(making.chunks(), None), headers)
+    spool = services.archive.blobs.spool(_LARGEST)
+    try:
+        for chunk in making.chunks():
+            spool.write(chunk)
+    except BaseException:
+        spool.discard()
+        raise
+    return spooled_response(spool.finish(), MEDIA_TYPE.encode(), headers)

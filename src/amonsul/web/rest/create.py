@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from datetime import datetime
 from io import BytesIO
 
@@ -26,7 +25,7 @@ from amonsul.web.values import Request, Response, json
 
 MAX_BODY = 256 << 20
 
-MAX_PIXELS = 256 << 20
+MAX_PIXELS = 64 << 20
 """Of one image."""
 
 _MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB", "I": "I;16"}
@@ -77,13 +76,12 @@ def decode_image(data: bytes, mime_type: str) -> Image:
         BadFileFormat: it is none, or too large.
     """
     try:
-        with warnings.catch_warnings(), Picture.open(BytesIO(data), formats=[_FORMATS[mime_type]]) as picture:
-            warnings.simplefilter("error")
+        with Picture.open(BytesIO(data), formats=[_FORMATS[mime_type]]) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise BadFileFormat(f"an image of more than {MAX_PIXELS} pixels")
             mode = _MODES.get(picture.mode, picture.mode)
             image = numpy.asarray(picture if mode == picture.mode else picture.convert(mode))
-    except (OSError, ValueError, SyntaxError, EOFError, KeyError, MemoryError, Warning) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, KeyError, MemoryError, Picture.DecompressionBombError) as error:
         raise BadFileFormat("cannot read the image") from error
     if image.dtype.byteorder == ">":
         image = image.astype(image.dtype.newbyteorder("="))
