@@ -18,8 +18,9 @@ import httpx
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset
-from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pynetdicom import AE, AllStoragePresentationContexts, build_context, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import
@@ -95,6 +96,9 @@ class Pynetdicom:
     store_status: Callable[[str], int] = lambda _uid: 0
     find_answers: Sequence[Dataset] = ()
     find_status: int = 0
+    held: Sequence[Dataset] = ()
+    """What C-MOVE and C-GET give, whatever is asked for."""
+    destination: Modality | None = None
     hold_at: int = -1
     """Before this answer it waits to be cancelled."""
     events: list[str] = field(default_factory=list)
@@ -121,7 +125,7 @@ def pynetdicom_server(
     entity = AE("PYNETDICOM")
     for context in AllStoragePresentationContexts:
         syntaxes = list(transfer_syntaxes) if transfer_syntaxes else list(context.transfer_syntax or ())
-        entity.add_supported_context(context.abstract_syntax or "", syntaxes)
+        entity.add_supported_context(context.abstract_syntax or "", syntaxes, scu_role=True, scp_role=True)
     for abstract_syntax in (
         Verification,
         PatientRootQueryRetrieveInformationModelFind,
@@ -162,6 +166,23 @@ def pynetdicom_server(
         if peer.find_status:
             yield peer.find_status, None
 
+    def on_move(_event: Event) -> Iterator[object]:
+        if peer.destination is None:
+            yield None, None
+            return
+        contexts = [
+            build_context(data_set.SOPClassUID, str(data_set.file_meta.TransferSyntaxUID)) for data_set in peer.held
+        ]
+        yield peer.destination.host, peer.destination.port, {"ae_title": "STORESCP", "contexts": contexts}
+        yield len(peer.held)
+        for data_set in peer.held:
+            yield 0xFF00, data_set
+
+    def on_get(_event: Event) -> Iterator[object]:
+        yield len(peer.held)
+        for data_set in peer.held:
+            yield 0xFF00, data_set
+
     def on_action(event: Event) -> tuple[int, Dataset | None]:
         peer.reports.append(("N-ACTION", event.action_type, event.action_information))
         return 0, None
@@ -180,6 +201,8 @@ def pynetdicom_server(
         evt_handlers=[
             (evt.EVT_C_STORE, on_store),
             (evt.EVT_C_FIND, on_find),
+            (evt.EVT_C_MOVE, on_move),
+            (evt.EVT_C_GET, on_get),
             (evt.EVT_N_ACTION, on_action),
             (evt.EVT_N_EVENT_REPORT, on_report),
             (evt.EVT_ACCEPTED, on_accepted),
@@ -257,6 +280,23 @@ def dcmqrscp(folder: Path, destination: Modality | None = None, *options: str) -
         yield Modality("DCMQRSCP", "127.0.0.1", port)
 
 
+@contextlib.contextmanager
+def wlmscpfs(folder: Path, items: Sequence[Dataset]) -> Iterator[Modality]:
+    """DCMTK's worklist server."""
+    worklist = folder / "WORKLIST"
+    worklist.mkdir(parents=True)
+    (worklist / "lockfile").touch()
+    for number, item in enumerate(items):
+        item.file_meta = FileMetaDataset()
+        item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        item.file_meta.MediaStorageSOPClassUID = UID("1.2.276.0.7230010.3.1.0.1")
+        item.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}")
+        item.save_as(worklist / f"{number}.wl", enforce_file_format=True)
+    port = free_port()
+    with _program(["wlmscpfs", "-dfp", str(folder), str(port)], port, folder):
+        yield Modality("WORKLIST", "127.0.0.1", port)
+
+
 # --------------------------------------------------------------------------------------------------- Orthanc
 
 
@@ -271,7 +311,9 @@ def orthanc(
     storage = folder / "storage"
     storage.mkdir(parents=True)
     port, http_port = free_port(), free_port()
-    destinations = {} if destination is None else {"dest": [destination.ae_title, "127.0.0.1", destination.port]}
+    known = {"asker": [AE_TITLE, "127.0.0.1", free_port()]}
+    if destination is not None:
+        known["dest"] = [destination.ae_title, "127.0.0.1", destination.port]
     configuration = {
         "Name": "Peer",
         "StorageDirectory": str(storage),
@@ -285,7 +327,7 @@ def orthanc(
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowGet": True,
         "DicomAlwaysAllowMove": True,
-        "DicomModalities": destinations,
+        "DicomModalities": known,
         **(options or {}),
     }
     (folder / "orthanc.json").write_text(json.dumps(configuration))

@@ -29,6 +29,7 @@ from tests.integration.clients.peers import (
     pynetdicom_server,
     storescp,
 )
+from tests.integration.clients.tls import server_context
 from tests.integration.dimse.dicom_door import open_door
 from tests.integration.rest.certificates import Certificates, make_certificates
 
@@ -54,18 +55,6 @@ def context(values: Mapping[str, object]) -> ssl.SSLContext | None:
 def tls_client(values: Mapping[str, object]) -> Iterator[DicomClient]:
     with client(ScuSettings(ae_title=AE_TITLE, timeout_s=PATIENCE_S, tls=context(values))) as scu:
         yield scu
-
-
-def server_context(certificates: Certificates, values: Mapping[str, object] | None = None) -> ssl.SSLContext:
-    own = {
-        "DicomTlsEnabled": True,
-        "DicomTlsCertificate": str(certificates.server),
-        "DicomTlsPrivateKey": str(certificates.server),
-        "DicomTlsTrustedCertificates": str(certificates.authority),
-    }
-    made = dicom_tls.server_context(load([], {"ORTHANC_JSON": json.dumps(own | dict(values or {}))}))
-    assert made is not None
-    return made
 
 
 def door_settings(tls: ssl.SSLContext) -> DimseSettings:
