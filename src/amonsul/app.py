@@ -29,7 +29,7 @@ from amonsul import __version__, logs
 from amonsul.archive.context import DEFAULT_ENCODING, Archive
 from amonsul.archive.ingest import ingest
 from amonsul.archive.ingest_transcoding import IngestTranscoding
-from amonsul.archive.maintenance import recover
+from amonsul.archive.maintenance import Recovered, recover
 from amonsul.archive.modality_list import Modalities
 from amonsul.archive.reclaim import remove_piece, sweep
 from amonsul.archive.stability import StabilityWatch
@@ -152,7 +152,7 @@ def run(configuration: Configuration) -> None:
     with ExitStack() as stack:
         door = _take_http_ports(configuration, stack) if configuration.flag("HttpServerEnabled") else None
         archive = stack.enter_context(open_archive(configuration))
-        recovered = recover(archive)
+        recovered = Recovered(0, 0) if archive.settings.read_only else recover(archive)
         if recovered.discarded or recovered.reclaimed:
             logger.info(
                 "put in order after an earlier run: %d unfinished and %d deleted files removed",
@@ -398,6 +398,8 @@ def _kinds(
 
 def _webhooks(configuration: Configuration, archive: Archive) -> Upkeep:
     """What tells others of changes, in a thread of its own: others may be slow."""
+    if archive.settings.read_only:
+        return Upkeep(())
     sender = WebhookSender(archive.database, settings.webhooks(configuration))
     sender.register()
     return Upkeep((Task("the delivery to webhooks", sender.tick, 0.5),))
@@ -405,6 +407,8 @@ def _webhooks(configuration: Configuration, archive: Archive) -> Upkeep:
 
 def _upkeep(configuration: Configuration, archive: Archive) -> Upkeep:
     """What this process does by itself."""
+    if archive.settings.read_only:
+        return Upkeep(())
     stability = StabilityWatch(archive, settings.stable_age_s(configuration))
     return Upkeep(
         (

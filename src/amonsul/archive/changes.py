@@ -87,7 +87,7 @@ def last(archive: Archive, types: Collection[str] = ()) -> ChangesPage:
 
 def clear(archive: Archive) -> None:
     """Forget all changes; numbers go on."""
-    archive.database.write(log.clear)
+    archive.write(log.clear)
 
 
 def exports(archive: Archive, since: int = 0, limit: int = 100) -> ExportsPage:
@@ -123,7 +123,7 @@ def log_export(
 
 def clear_exports(archive: Archive) -> None:
     """Forget all exports; numbers go on."""
-    archive.database.write(log.clear_exports)
+    archive.write(log.clear_exports)
 
 
 def _numbers(types: Collection[str]) -> list[int]:

@@ -9,17 +9,21 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from amonsul.archive.origin import Origin
 from amonsul.archive.switches import Switchboard
 from amonsul.blobs.spool import Spooled
 from amonsul.blobs.store import BlobStore
-from amonsul.database import Database
+from amonsul.database import Database, Transaction
 from amonsul.dicom.charsets import charset_of_encoding
 from amonsul.dicom.dictionary import STANDARD, Dictionary
 from amonsul.dicom.header import Header
 from amonsul.dicom.main_tags import MainTags
 from amonsul.dicom.scanner import DEFAULT_LIMITS, ScanLimits
+from amonsul.errors import ReadOnly
+
+T = TypeVar("T")
 
 
 class Overwrite(enum.Enum):
@@ -79,6 +83,8 @@ class ArchiveSettings:
     maximum_patient_count: int = 0
     """0 for no limit."""
     maximum_storage_mode: StorageMode = StorageMode.RECYCLE
+    read_only: bool = False
+    """Refuse whatever would change the stored data (option `ReadOnly`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,24 @@ class Archive:
     switches: Switchboard = field(default_factory=Switchboard)
     incoming: Callable[[Spooled], Spooled] | None = None
     """Makes another file of one that comes in, or gives back the same; None for nothing of the kind."""
+
+    def require_writable(self) -> None:
+        """Ask before anything that changes the stored data.
+
+        Raises:
+            ReadOnly: it may not be changed (option `ReadOnly`).
+        """
+        if self.settings.read_only:
+            raise ReadOnly
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Change the stored data; see `Database.write`.
+
+        Raises:
+            ReadOnly: it may not be changed (option `ReadOnly`).
+        """
+        self.require_writable()
+        return self.database.write(work)
 
     @property
     def default_encoding(self) -> str:

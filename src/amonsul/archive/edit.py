@@ -86,7 +86,7 @@ def delete(archive: Archive, level: Level, orthanc_id: OrthancId) -> RemainingAn
         crash_point("delete.in_transaction")
         return removed
 
-    removed = archive.database.write(work)
+    removed = archive.write(work)
     crash_point("delete.committed")
     reclaim(archive, removed.blobs)
     return None if removed.ancestor is None else RemainingAncestor(*removed.ancestor)
@@ -123,7 +123,7 @@ def set_metadata(
         changes.append(tx, "UpdatedMetadata", level, row, orthanc_id, clock.now())
         return Written(revision, md5)
 
-    return archive.database.write(work)
+    return archive.write(work)
 
 
 def delete_metadata(
@@ -148,7 +148,7 @@ def delete_metadata(
         metadata.discard(tx, level, row, number)
         changes.append(tx, "UpdatedMetadata", level, row, orthanc_id, clock.now())
 
-    archive.database.write(work)
+    archive.write(work)
 
 
 def add_label(archive: Archive, level: Level, orthanc_id: OrthancId, label: str) -> None:
@@ -160,7 +160,7 @@ def add_label(archive: Archive, level: Level, orthanc_id: OrthancId, label: str)
     """
     if not _LABEL.fullmatch(label):
         raise ParameterOutOfRange(f"a label has 1 to 64 letters, digits, _ and - of ASCII: {label[:80]!r}")
-    archive.database.write(lambda tx: labels.add(tx, level, _row(tx, level, orthanc_id), label))
+    archive.write(lambda tx: labels.add(tx, level, _row(tx, level, orthanc_id), label))
 
 
 def remove_label(archive: Archive, level: Level, orthanc_id: OrthancId, label: str) -> None:
@@ -169,7 +169,7 @@ def remove_label(archive: Archive, level: Level, orthanc_id: OrthancId, label: s
     Raises:
         UnknownResource: there is no such resource.
     """
-    archive.database.write(lambda tx: labels.remove(tx, level, _row(tx, level, orthanc_id), label))
+    archive.write(lambda tx: labels.remove(tx, level, _row(tx, level, orthanc_id), label))
 
 
 def all_labels(archive: Archive) -> list[str]:
@@ -196,6 +196,7 @@ def set_attachment(
         StorageFull, CannotStore, Unavailable: nothing was stored.
     """
     try:
+        archive.require_writable()
         number = _user_attachment(archive, name)
         md5 = "" if archive.settings.store_md5 else md5_of(spooled.view())  # the answer has it, the index does not
         new = stage(archive, spooled, number)
@@ -234,6 +235,7 @@ def set_compression(archive: Archive, level: Level, orthanc_id: OrthancId, name:
         StorageFull, CannotStore, Unavailable: nothing was changed.
         Conflict: others keep changing it.
     """
+    archive.require_writable()
     wanted = attachments.ZLIB_WITH_SIZE if compressed else attachments.UNCOMPRESSED
     for _ in range(_ATTEMPTS):
         stored = attachment(archive, level, orthanc_id, name)
@@ -286,7 +288,7 @@ def _write_staged(
 ) -> T:
     """Commit rows that name staged bytes, then publish these; discard them if the rows are not committed."""
     try:
-        outcome = archive.database.write(work)
+        outcome = archive.write(work)
     except CommitUncertain:
         logger.error("blob %s waits for the next start: its commit may or may not have happened", new.uuid)
         raise
@@ -323,7 +325,7 @@ def delete_attachment(
         changes.append(tx, "UpdatedAttachment", level, row, orthanc_id, clock.now())
         return present.uuid
 
-    reclaim(archive, [archive.database.write(work)])
+    reclaim(archive, [archive.write(work)])
 
 
 def set_protection(archive: Archive, patient_id: OrthancId, is_protected: bool) -> None:
@@ -332,7 +334,7 @@ def set_protection(archive: Archive, patient_id: OrthancId, is_protected: bool) 
     Raises:
         UnknownResource: there is no such patient.
     """
-    archive.database.write(lambda tx: resources.set_protection(tx, _row(tx, Level.PATIENT, patient_id), is_protected))
+    archive.write(lambda tx: resources.set_protection(tx, _row(tx, Level.PATIENT, patient_id), is_protected))
 
 
 def _row(tx: Transaction, level: Level, orthanc_id: OrthancId) -> int:

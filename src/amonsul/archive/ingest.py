@@ -70,18 +70,26 @@ class Ingested:
     refusal: int = 0
 
 
-def ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
+Labels = Mapping[Level, Collection[str]]
+"""Labels that come with an instance, for it and its ancestors."""
+
+
+def ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels = MappingProxyType({})) -> Ingested:
     """Store one instance; when this returns with SUCCESS it is durable. Takes `spooled` over, whatever happens.
+
+    The labels are written in the same transaction, and also if the instance is stored already. An instance that is
+    overwritten keeps its own.
 
     Raises:
         BadFileFormat: not DICOM, or broken.
         MissingIdentifier: without one of the UIDs that identify it.
-        StorageFull, CannotStore, Unavailable: nothing was stored.
+        StorageFull, CannotStore, Unavailable, ReadOnly: nothing was stored.
     """
     try:
+        archive.require_writable()
         if archive.incoming is not None:
             spooled = archive.incoming(spooled)
-        return _ingest(archive, spooled, origin)
+        return _ingest(archive, spooled, origin, labels)
     finally:
         spooled.discard()
 
@@ -95,7 +103,7 @@ class _Read:
     answer: Ingested
 
 
-def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
+def _ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels) -> Ingested:
     if spooled.size <= _LONG_BYTES:
         with _reading:
             found = _read(archive, spooled)
@@ -107,13 +115,14 @@ def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
         refusal = is_refused(header, origin)
         if refusal is not None:
             return replace(stored, status=IngestStatus.FILTERED_OUT, refusal=refusal)
-    if _is_kept(archive, spooled, stored.instance_id):
+    identifiers = (stored.patient_id, stored.study_id, stored.series_id, stored.instance_id)
+    if _is_kept(archive, spooled, stored.instance_id) and _is_labelled(archive, identifiers, labels):
         return replace(stored, status=IngestStatus.ALREADY_STORED)
 
     files = _stage(archive, spooled, header)
     crash_point("ingest.staged")
     new = storing.NewInstance(
-        identifiers=(stored.patient_id, stored.study_id, stored.series_id, stored.instance_id),
+        identifiers=identifiers,
         main_tags=_MainTagsOf(archive, header.data_set),
         sop_class_uid=stored.sop_class_uid,
         transfer_syntax_uid=header.transfer_syntax_uid,
@@ -125,7 +134,7 @@ def _ingest(archive: Archive, spooled: Spooled, origin: Origin) -> Ingested:
         file=files[0],
         more_files=files[1:],
     )
-    replaced = _commit(archive, new)
+    replaced = _commit(archive, new, labels)
     crash_point("ingest.committed")
     if replaced is None:
         discard(archive, files)
@@ -183,7 +192,21 @@ def _stage(archive: Archive, spooled: Spooled, header: Header) -> list[storing.N
     return files
 
 
-def _commit(archive: Archive, new: storing.NewInstance) -> list[str] | None:
+def _is_labelled(archive: Archive, identifiers: Sequence[OrthancId], labels: Labels) -> bool:
+    """Give an instance that is stored already its labels; False if it is not there any more."""
+    if not labels:
+        return True
+
+    def work(tx: Transaction) -> bool:
+        if storing.find_instance(tx, identifiers[Level.INSTANCE]) is None:
+            return False
+        label_rows.add_all(tx, identifiers, labels)
+        return True
+
+    return archive.write(work)
+
+
+def _commit(archive: Archive, new: storing.NewInstance, labels: Labels) -> list[str] | None:
     """Write the rows. Answers the blobs that went, None if another caller stored the instance meanwhile."""
     settings = archive.settings
     overwrites = settings.overwrite is not Overwrite.NEVER
@@ -192,20 +215,24 @@ def _commit(archive: Archive, new: storing.NewInstance) -> list[str] | None:
 
     def work(tx: Transaction) -> list[str] | None:
         replaced: list[str] = []
+        own: Labels = {}
         present = storing.find_instance(tx, new.identifiers[Level.INSTANCE])
         if present is not None:
-            if not overwrites:
+            is_same = settings.overwrite is Overwrite.IF_CHANGED and _is_same_file(new.file, present[2], present[3])
+            if is_same or not overwrites:
+                label_rows.add_all(tx, new.identifiers, labels)
                 return None
-            if settings.overwrite is Overwrite.IF_CHANGED and _is_same_file(new.file, present[2], present[3]):
-                return None
+            own = label_rows.of_path(tx, new.identifiers)
             replaced = removing.remove(tx, Level.INSTANCE, present[0], clock.now()).blobs
         replaced += make_room_for_instance(tx, settings, new)
         storing.insert_instance(tx, new, clock.now())
+        for each in (own, labels):
+            label_rows.add_all(tx, new.identifiers, each)
         crash_point("ingest.in_transaction")
         return replaced
 
     try:
-        return archive.database.write(work)
+        return archive.write(work)
     except CommitUncertain:
         # The row may be there, so the bytes stay where they are, readable; the next start decides.
         logger.error("blob %s waits for the next start: its commit may or may not have happened", blob)

@@ -45,6 +45,7 @@ def reconstruct(
     Raises:
         UnknownResource: there is no such resource.
     """
+    archive.require_writable()
     if level is Level.INSTANCE:
         find.get(archive, level, orthanc_id)
         instances: Sequence[OrthancId] = [orthanc_id]
@@ -59,13 +60,14 @@ def reconstruct(
 
 def reconstruct_all(archive: Archive, *, files: bool = False) -> None:
     """Read all instances anew."""
+    archive.require_writable()
     _reread_all(archive, _everything(archive), files)
 
 
 def invalidate_summaries(archive: Archive) -> None:
     """Remove the attachments of the type dicom-as-json, which earlier systems kept."""
     while True:
-        blobs = archive.database.write(lambda tx: reconstruction.discard_summaries(tx, _CHUNK))
+        blobs = archive.write(lambda tx: reconstruction.discard_summaries(tx, _CHUNK))
         reclaim(archive, blobs)
         if len(blobs) < _CHUNK:
             return
@@ -115,7 +117,7 @@ def _reread(archive: Archive, instance_id: OrthancId, levels: Sequence[Level], s
         header=encode_header(header),
     )
     wanted = [level for level in levels if identifiers[level] not in seen]
-    if archive.database.write(lambda tx: reconstruction.rewrite(tx, described, wanted)):
+    if archive.write(lambda tx: reconstruction.rewrite(tx, described, wanted)):
         seen.update(identifiers[: Level.INSTANCE])
 
 

@@ -142,6 +142,7 @@ def archive_settings(configuration: Configuration) -> ArchiveSettings:
         storage_access_on_find=StorageAccess(configuration.text("StorageAccessOnFind")),
         check_revisions=configuration.flag("CheckRevisions"),
         compression=configuration.flag("StorageCompression"),
+        read_only=configuration.flag("ReadOnly"),
         maximum_storage_size=configuration.number("MaximumStorageSize") * _MEGABYTE,
         maximum_patient_count=configuration.number("MaximumPatientCount"),
         maximum_storage_mode=StorageMode(configuration.text("MaximumStorageMode")),

@@ -168,7 +168,7 @@ GENERAL: Final = Area(
             served=False,
             example="/tmp",
         ),
-        Option("ReadOnly", FLAG, False, "Refuse whatever would change the stored data.", served=False),
+        Option("ReadOnly", FLAG, False, "Refuse whatever would change the stored data."),
         Option(
             "DatabaseServerIdentifier",
             TEXT,
