@@ -10,8 +10,9 @@ from __future__ import annotations
 import enum
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import orjson
 
@@ -26,6 +27,7 @@ from amonsul.archive.staging import discard, publish, stage
 from amonsul.blobs.crash import crash_point
 from amonsul.blobs.spool import Spooled
 from amonsul.database import CommitUncertain, Transaction, attachments, removing, storing
+from amonsul.database import labels as label_rows
 from amonsul.dicom.elements import DataSet, Tag
 from amonsul.dicom.header import Header, encode_header
 from amonsul.dicom.identifiers import identifiers_of
