@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from amonsul.web.dicomweb.settings import DicomWebSettings
+from amonsul.web.services import Services
+from amonsul.web.settings import WebSettings
+from tests.integration.dicomweb.parts import parts_of
+from tests.integration.rest.dicom_files import ROOT, dicom_file
+from tests.integration.rest.serving import serving_archive
+
+Model = Mapping[str, Any]  # Any: the DICOM JSON Model, looked into by the tests
+
+
+def store(client: httpx.Client, *files: bytes) -> None:
+    for file in files:
+        assert client.post("/instances", content=file).status_code == 200
+
+
+def search(client: httpx.Client, path: str) -> list[Model]:
+    answer = client.get(f"/dicom-web/{path}")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/dicom+json"
+    found: list[Model] = answer.json()
+    return found
+
+
+def values(models: list[Model], tag: str) -> list[object]:
+    return sorted(model[tag]["Value"][0] for model in models)
+
+
+@pytest.fixture
+def filled(client: httpx.Client) -> httpx.Client:
+    requested = Dataset()
+    requested.ScheduledProcedureStepID = "SPS1"
+    requested.RequestedProcedureID = "RP1"
+    names = {1: "Smith^John", 2: "Smyth^Jon", 3: "Müller^Jörg"}
+    for patient, name in names.items():
+        for study in (1, 2):
+            for instance in (1, 2):
+                attributes: dict[str, object] = {"PatientName": name}
+                if patient == 1:
+                    attributes["RequestAttributesSequence"] = Sequence([requested])
+                store(client, dicom_file(patient, study, 1, instance, attributes=attributes))
+    store(client, dicom_file(1, 1, 2, 1, attributes={"Modality": "MR", "PatientName": names[1]}))
+    return client
+
+
+def test_a_study_has_what_the_standard_requires(filled: httpx.Client) -> None:
+    (found,) = search(filled, f"studies?StudyInstanceUID={ROOT}.1.1")
+    assert found["00080061"]["Value"] == ["CT", "MR"]
+    assert found["00201206"]["Value"] == [2]
+    assert found["00201208"]["Value"] == [3]
+    assert found["00081190"]["Value"] == [f"{filled.base_url}/dicom-web/studies/{ROOT}.1.1".replace("//d", "/d")]
+    assert found["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "Smith^John"}]}
+    assert list(found) == sorted(found)
+
+
+def test_a_series_and_an_instance_have_it_too(filled: httpx.Client) -> None:
+    (series,) = search(filled, f"studies/{ROOT}.1.1/series?Modality=MR")
+    assert series["0020000E"]["Value"] == [f"{ROOT}.1.1.2"]
+    assert series["00201209"] == {"vr": "IS", "Value": [1]}
+    instances = search(filled, f"studies/{ROOT}.1.1/series/{ROOT}.1.1.1/instances")
+    assert values(instances, "00200013") == [1, 2]
+    assert all(one["00280010"]["Value"] == [4] and one["00080056"]["Value"] == ["ONLINE"] for one in instances)
+    assert len(search(filled, f"studies/{ROOT}.1.1/instances")) == 3
+    assert len(search(filled, "instances")) == 13
+    assert len(search(filled, "series")) == 7
+
+
+def test_names_match_as_they_sound_if_that_is_asked_for(filled: httpx.Client) -> None:
+    assert len(search(filled, "studies?PatientName=Smith^John")) == 2
+    assert len(search(filled, "studies?PatientName=Smith^John&fuzzymatching=true")) == 4
+    assert len(search(filled, "studies?PatientName=mueler&fuzzymatching=true")) == 2
+    assert len(search(filled, "studies?PatientName=smyt&fuzzymatching=false")) == 0
+
+
+def test_keys_lead_into_sequences(filled: httpx.Client) -> None:
+    found = search(filled, "series?RequestAttributesSequence.ScheduledProcedureStepID=SPS1")
+    assert values(found, "0020000E") == [f"{ROOT}.1.1.1", f"{ROOT}.1.2.1"]
+    assert search(filled, "series?00400275.00400009=nope") == []
+    (one,) = search(filled, "series?00400275.00400009=SPS*&limit=1&offset=1")
+    assert one["00400275"]["Value"][0]["00400009"]["Value"] == ["SPS1"]
+
+
+def test_fields_are_included_by_name_tag_path_or_all(filled: httpx.Client) -> None:
+    uid = f"studies/{ROOT}.1.1/series?SeriesInstanceUID={ROOT}.1.1.1"
+    plain = search(filled, uid)[0]
+    assert "00180060" not in plain
+    assert search(filled, f"{uid}&includefield=KVP&includefield=00080008")[0]["00180060"]["Value"] == ["120"]
+    study = search(
+        filled, f"studies?StudyInstanceUID={ROOT}.1.1&includefield=RequestAttributesSequence.RequestedProcedureID"
+    )
+    assert study[0]["00400275"]["Value"] == [{"00401001": {"vr": "SH", "Value": ["RP1"]}}]
+    everything = search(filled, f"instances?SOPInstanceUID={ROOT}.1.1.1.1&includefield=all")[0]
+    assert everything["00180060"]["Value"] == ["120"]
+    assert "7FE00010" not in everything
+
+
+def test_lists_ranges_wildcards_order_and_pages(filled: httpx.Client) -> None:
+    assert len(search(filled, f"studies?StudyInstanceUID={ROOT}.1.1,{ROOT}.2.2")) == 2
+    assert len(search(filled, "studies?ModalitiesInStudy=MR,US")) == 1
+    assert len(search(filled, "studies?StudyDate=20240102-")) == 3
+    assert len(search(filled, "studies?PatientID=P?&AccessionNumber=A1*")) == 2
+    ordered = search(filled, "studies?orderby=-AccessionNumber&limit=2&offset=1")
+    assert [one["00080050"]["Value"][0] for one in ordered] == ["A31", "A22"]
+
+
+def test_labels_are_a_key(filled: httpx.Client) -> None:
+    study = filled.post("/tools/lookup", content=f"{ROOT}.2.1").json()[0]["ID"]
+    filled.put(f"/studies/{study}/labels/urgent")
+    assert values(search(filled, "studies?Labels=urgent"), "0020000D") == [f"{ROOT}.2.1"]
+    assert len(search(filled, "studies?Labels=urgent&LabelsConstraint=None")) == 5
+
+
+def test_the_same_in_xml(filled: httpx.Client) -> None:
+    answer = filled.get(
+        "/dicom-web/studies?PatientID=P1", headers={"accept": 'multipart/related; type="application/dicom+xml"'}
+    )
+    parts = parts_of(answer)
+    assert [headers["content-type"] for headers, _ in parts] == ["application/dicom+xml"] * 2
+    assert all(b"NativeDicomModel" in data for _, data in parts)
+
+
+def test_a_limit_of_the_server_is_told(services: Services) -> None:
+    limited = Services(services.archive, WebSettings(dicom_web=DicomWebSettings(maximum_results=2)))
+    with serving_archive(limited) as served, httpx.Client(base_url=served.url) as client:
+        store(client, *(dicom_file(patient) for patient in (1, 2, 3)))
+        answer = client.get("/dicom-web/studies")
+        assert len(answer.json()) == 2
+        assert answer.headers["warning"].startswith("299 ")
+        assert "warning" not in client.get("/dicom-web/studies?limit=1").headers
+
+
+@pytest.mark.parametrize(
+    "query", ["StudyDate=2023*", "limit=a", "StudyDate=1-2-3", "LabelsConstraint=x", "orderby=KVP up"]
+)
+def test_nonsense_is_refused(client: httpx.Client, query: str) -> None:
+    assert client.get(f"/dicom-web/studies?{query}").status_code == 400
+
+
+_NAMES = (
+    *("PatientName", "StudyDate", "00100010", "limit", "includefield", "orderby", "x", "Modality", "labels", "accept"),
+    *("RequestAttributesSequence.Modality", "fuzzymatching", "StudyTime", "NumberOfStudyRelatedSeries", "offset"),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(_NAMES),
+            st.text(alphabet='*?\\,-^=.0129aü%;"', max_size=12) | st.sampled_from(["all", "true", "20240101-", "KVP"]),
+        ),
+        max_size=5,
+    ),
+    st.sampled_from(["studies", "series", "instances", f"studies/{ROOT}.1.1/series", "studies/x/instances"]),
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_query_is_a_failure_of_the_server(client: httpx.Client, query: list[tuple[str, str]], path: str) -> None:
+    store(client, dicom_file())
+    answer = client.get(f"/dicom-web/{path}", params=httpx.QueryParams(tuple(query)))
+    assert answer.status_code in (200, 400)
+    if answer.headers["content-type"] == "application/dicom+json":
+        assert isinstance(answer.json(), list)
