@@ -329,6 +329,7 @@ def web_settings(configuration: Configuration) -> WebSettings:
         keep_alive_timeout_s=configuration.number("KeepAliveTimeout"),
         threads=configuration.number("HttpThreadsCount"),
         maximum_connections=configuration.number("Amonsul.HttpMaximumConnections"),
+        zip_utf8=configuration.flag("ZipUseUtf8"),
         dicom_web=dicom_web_settings(configuration),
         limits=BodyLimits(
             maximum_size=configuration.number("MaximumRequestBodySizeMB") * _MEGABYTE,
