@@ -163,9 +163,9 @@ def test_an_error_of_a_variable_names_the_variable() -> None:
 
 
 def test_options_without_effect_are_told_once_if_set(tmp_path: Path) -> None:
-    content: Json = {"StorageCompression": True, "WebDavEnabled": False, "StableAge": 60, "Warnings": {}}
+    content: Json = {"ExecuteLuaEnabled": True, "WebDavEnabled": False, "StableAge": 60, "Warnings": {}}
     (warning,) = read(content, tmp_path).warnings
-    assert warning.endswith("does not act on yet: StorageCompression, WebDavEnabled")
+    assert warning.endswith("does not act on yet: ExecuteLuaEnabled, WebDavEnabled")
 
 
 def test_files_that_cannot_be_read_are_errors(tmp_path: Path) -> None:
