@@ -453,6 +453,7 @@ def build_all(configuration: Configuration) -> None:
     query_settings(configuration, str)
     worklist_settings(configuration)
     stable_age_s(configuration)
+    webhooks(configuration)
     stop_timeout_s(configuration)
 
 

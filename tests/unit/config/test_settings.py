@@ -71,6 +71,19 @@ def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path
     assert served - asked == set(), "marked as served, but nobody asks for it"
 
 
+def test_webhooks_and_types_of_attachments_are_checked_at_start() -> None:
+    hook: dict[str, Json] = {"Url": "https://ris.example/x", "Secret": "long enough", "Types": ["NewStudy"]}
+    (made,) = settings.webhooks(configuration({"Amonsul": {"Webhooks": {"ris": hook}}}))
+    assert (made.name, made.address.authority, made.types) == ("ris", "ris.example", {"NewStudy"})
+    for wrong in ({"Url": "file:///etc/passwd"}, {"Secret": "short"}, {"Types": ["Nothing"]}):
+        with pytest.raises(ConfigurationError, match=r"Amonsul\.Webhooks"):
+            settings.webhooks(configuration({"Amonsul": {"Webhooks": {"ris": {**hook, **wrong}}}}))
+    given: dict[str, Json] = {"UserContentType": {"a": [1024, "application/pdf"], "b": 1025}}
+    assert settings.archive_settings(configuration(given)).media_types == {1024: "application/pdf"}
+    with pytest.raises(ConfigurationError, match="MIME"):
+        settings.archive_settings(configuration({"UserContentType": {"a": [1024, "text/html\r\nx: y"]}}))
+
+
 def test_the_index_is_in_the_storage_folder_unless_it_has_one_of_its_own(tmp_path: Path) -> None:
     storage, index = tmp_path / "storage", tmp_path / "index"
     where = settings.database_settings(configuration({"StorageDirectory": str(storage)}))
