@@ -74,8 +74,9 @@ def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path
 def test_webhooks_and_types_of_attachments_are_checked_at_start() -> None:
     hook: dict[str, Json] = {"Url": "https://ris.example/x", "Secret": "long enough", "Types": ["NewStudy"]}
     (made,) = settings.webhooks(configuration({"Amonsul": {"Webhooks": {"ris": hook}}}))
-    assert (made.name, made.address.authority, made.types) == ("ris", "ris.example", {"NewStudy"})
-    for wrong in ({"Url": "file:///etc/passwd"}, {"Secret": "short"}, {"Types": ["Nothing"]}):
+    assert (made.name, made.address.authority, made.types) == ("ris", "ris.example", frozenset({"NewStudy"}))
+    wrongs: list[dict[str, Json]] = [{"Url": "file:///etc/passwd"}, {"Secret": "short"}, {"Types": ["Nothing"]}]
+    for wrong in wrongs:
         with pytest.raises(ConfigurationError, match=r"Amonsul\.Webhooks"):
             settings.webhooks(configuration({"Amonsul": {"Webhooks": {"ris": {**hook, **wrong}}}}))
     given: dict[str, Json] = {"UserContentType": {"a": [1024, "application/pdf"], "b": 1025}}
