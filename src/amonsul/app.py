@@ -27,7 +27,7 @@ import uvloop
 
 from amonsul import __version__, logs
 from amonsul.archive.context import DEFAULT_ENCODING, Archive
-from amonsul.archive.ingest import ingest
+from amonsul.archive.ingest import Labels, ingest
 from amonsul.archive.ingest_transcoding import IngestTranscoding
 from amonsul.archive.maintenance import Recovered, recover
 from amonsul.archive.modality_list import Modalities
@@ -43,6 +43,7 @@ from amonsul.config.kinds import ConfigurationError
 from amonsul.config.reader import Configuration
 from amonsul.crossing import Crossing
 from amonsul.database import open_database
+from amonsul.dicom.query import View
 from amonsul.dicom.uids import transfer_syntaxes
 from amonsul.dimse_server import commitment
 from amonsul.dimse_server.commitment import CommitmentService
@@ -209,20 +210,20 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
     commit = _committer(configuration, archive, client)
     kinds = _kinds(configuration, archive, codecs, client, arrivals, commit)
     jobs = JobEngine(archive, kinds, settings.jobs_settings(configuration))
-    dicom = _dicom_server(configuration, archive, switches, modalities, arrivals, dicom_threads, codecs, jobs)
+    dicom = _dicom_servers(configuration, archive, switches, modalities, arrivals, dicom_threads, codecs, jobs)
     http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
     http = None
     serving: asyncio.Task[None] | None = None
     try:
-        if dicom is not None:
+        for dicom_door in dicom:
             try:
-                await dicom.start()
+                await dicom_door.server.start()
             except OSError as error:
-                raise _cannot_listen("DicomPort", configuration.number("DicomPort"), error) from error
+                raise _cannot_listen(dicom_door.option, dicom_door.server.port, error) from error
         if door is not None:
             information = settings.system_information(configuration)
-            if dicom is not None:
-                information = replace(information, dicom_port=dicom.port)
+            if dicom:
+                information = replace(information, dicom_port=dicom[0].server.port)
             services = Services(
                 archive,
                 door.web,
@@ -255,8 +256,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
         if http is not None:
             http.should_exit = True
         closing: list[Awaitable[None]] = [] if serving is None else [serving]
-        if dicom is not None:
-            closing.append(dicom.stop(settings.stop_timeout_s(configuration)))
+        closing += [dicom_door.server.stop(settings.stop_timeout_s(configuration)) for dicom_door in dicom]
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if outcome is not None:
                 logger.error("a door did not close in order: %r", outcome)
@@ -287,7 +287,14 @@ def _on_signal(number: int, stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _dicom_server(
+@dataclass(frozen=True, slots=True)
+class _DicomDoor:
+    server: DicomServer
+    option: str
+    """That names its port."""
+
+
+def _dicom_servers(
     configuration: Configuration,
     archive: Archive,
     switches: Switches,
@@ -296,9 +303,10 @@ def _dicom_server(
     threads: Crossing,
     codecs: Codecs,
     jobs: JobEngine,
-) -> DicomServer | None:
+) -> list[_DicomDoor]:
+    """The main one first, then those of the tenants."""
     if not configuration.flag("DicomServerEnabled"):
-        return None
+        return []
     dimse_switches = DimseSwitches(
         modalities=modalities.all,
         accepted_transfer_syntaxes=switches.accepted_transfer_syntaxes.get,
@@ -309,30 +317,40 @@ def _dicom_server(
     transcode = _transcoder(configuration, archive, codecs)
     mover = DicomClient(replace(settings.scu_settings(configuration), association_close_delay_s=0), transcode)
     is_synchronous = configuration.flag("SynchronousCMove")
-    services: list[Service] = [
-        EchoService(),
-        StoreService(archive.blobs.spool, partial(ingest, archive), arrivals.arrived),
-        FindService(archive, queries),
-        GetService(archive, queries, outgoing, transcode),
-        MoveService(
-            archive,
-            queries,
-            modalities.all,
-            mover,
-            outgoing,
-            strict_aet_comparison=dimse_settings.strict_aet_comparison,
-            send_later=None if is_synchronous else by_job(jobs, dimse_settings.ae_title),
-        ),
-        CommitmentService(
-            archive,
-            commitment.by_job(jobs, dimse_settings.ae_title),
-            strict_aet_comparison=dimse_settings.strict_aet_comparison,
-        ),
-    ]
+    strict = dimse_settings.strict_aet_comparison
+
+    def services(ae_title: str, view: View | None, labels: Labels) -> list[Service]:
+        own = replace(queries, retrieve_ae_title=ae_title)
+        send_later = None if is_synchronous else by_job(jobs, ae_title)
+        return [
+            EchoService(),
+            StoreService(archive.blobs.spool, partial(ingest, archive, labels=labels), arrivals.arrived),
+            FindService(archive, own, view),
+            GetService(archive, own, outgoing, transcode, view),
+            MoveService(
+                archive,
+                own,
+                modalities.all,
+                mover,
+                outgoing,
+                strict_aet_comparison=strict,
+                send_later=send_later,
+                view=view,
+            ),
+            CommitmentService(archive, commitment.by_job(jobs, ae_title, view), strict_aet_comparison=strict),
+        ]
+
+    main = services(dimse_settings.ae_title, None, {})
     worklists = settings.worklist_settings(configuration)
     if worklists is not None:
-        services.append(WorklistService(archive, queries, worklists))
-    return DicomServer(dimse_settings, dimse_switches, services, threads)
+        main.append(WorklistService(archive, queries, worklists))
+    doors = [_DicomDoor(DicomServer(dimse_settings, dimse_switches, main, threads), "DicomPort")]
+    for tenant in settings.tenants(configuration):
+        own_settings = replace(dimse_settings, ae_title=tenant.ae_title, port=tenant.port)
+        own_services = services(tenant.ae_title, tenant.view, tenant.labels)
+        server = DicomServer(own_settings, dimse_switches, own_services, threads)
+        doors.append(_DicomDoor(server, "MultitenantDicom.Servers"))
+    return doors
 
 
 def _transcoder(configuration: Configuration, archive: Archive, codecs: Codecs) -> Transcode | None:

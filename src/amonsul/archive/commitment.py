@@ -16,7 +16,7 @@ import orjson
 
 from amonsul.archive import edit, read
 from amonsul.archive.context import Archive
-from amonsul.database import Transaction, commitments
+from amonsul.database import Transaction, commitments, sight
 from amonsul.dicom.commitment import (
     CommitmentReport,
     FailureReason,
@@ -24,21 +24,28 @@ from amonsul.dicom.commitment import (
     Refusal,
 )
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.query import View
 from amonsul.errors import BadSequenceOfCalls, InexistentFile, InexistentItem, UnknownResource
 
 logger = logging.getLogger(__name__)
 
 
-def failures(archive: Archive, references: Sequence[Reference], *, checks_files: bool) -> dict[Reference, int]:
+def failures(
+    archive: Archive, references: Sequence[Reference], *, checks_files: bool, view: View | None = None
+) -> dict[Reference, int]:
     """Why we are not responsible for some of the instances: a Failure Reason for each of those.
 
     Args:
         archive: where they should be.
         references: the instances; a bounded number.
         checks_files: read each file and compare it with its MD5.
+        view: of whom asks: what it does not show is not there.
     """
     with archive.database.read() as tx:
         found = commitments.held(tx, sorted({reference.sop_instance_uid for reference in references}))
+        if view is not None:
+            seen = sight.admitted(tx, [each.row for each in found], view)
+            found = [each for each in found if each.row in seen]
     held: dict[str, list[commitments.Held]] = {}
     for each in found:
         held.setdefault(each.sop_instance_uid, []).append(each)

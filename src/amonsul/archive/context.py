@@ -85,6 +85,8 @@ class ArchiveSettings:
     maximum_storage_mode: StorageMode = StorageMode.RECYCLE
     read_only: bool = False
     """Refuse whatever would change the stored data (option `ReadOnly`)."""
+    keeps_labels: bool = False
+    """An instance that is overwritten keeps its labels and those of its ancestors, which say whose it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ T = TypeVar("T")
 
 _ATTEMPTS: Final = 8
 _NO_LIMIT: Final = 1 << 62
-_LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a label may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def add_label(archive: Archive, level: Level, orthanc_id: OrthancId, label: str)
         UnknownResource: there is no such resource.
         ParameterOutOfRange: not 1 to 64 letters, digits, `_` and `-` of ASCII.
     """
-    if not _LABEL.fullmatch(label):
+    if not LABEL.fullmatch(label):
         raise ParameterOutOfRange(f"a label has 1 to 64 letters, digits, _ and - of ASCII: {label[:80]!r}")
     archive.write(lambda tx: labels.add(tx, level, _row(tx, level, orthanc_id), label))
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from amonsul.archive.context import Archive, StorageAccess
 from amonsul.archive.names import metadata_names, metadata_numbers
-from amonsul.database import Transaction, residual, resources, search
+from amonsul.database import Transaction, residual, resources, search, sight
 from amonsul.database.columns import COLUMNS, fold
 from amonsul.database.resources import Content, Resource
 from amonsul.dicom import json_tags
@@ -22,7 +22,7 @@ from amonsul.dicom.header import Header
 from amonsul.dicom.identifiers import PATIENT_ID
 from amonsul.dicom.keys import find_private
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.dicom.query import Query
+from amonsul.dicom.query import Query, View
 from amonsul.errors import UnknownResource
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "find",
     "find_ids",
     "get",
+    "instances_seen",
     "is_counted",
     "iterate",
     "level_of",
@@ -101,10 +102,23 @@ def find_ids(archive: Archive, query: Query) -> list[OrthancId]:
         return [orthanc_id for _, orthanc_id in _page(archive, tx, query)]
 
 
+def instances_seen(archive: Archive, level: Level, orthanc_id: OrthancId, view: View | None) -> list[OrthancId]:
+    """Identifiers of the instances that go with a resource, in order of arrival: all of them unless there is a view.
+
+    Raises:
+        UnknownResource: there is no such resource.
+    """
+    with archive.database.read() as tx:
+        row = _row(tx, level, orthanc_id)
+        if view is None or view.is_whole:
+            return resources.descendant_ids(tx, level, row, Level.INSTANCE)
+        return [seen.orthanc_id for seen in sight.below(tx, level, [row], view)]
+
+
 def iterate(archive: Archive, query: Query) -> Iterator[list[Resource]]:
     """All answers to a query in order of arrival, a page at a time, with PARENT_TAGS; the first page is a small one.
 
-    Every page is a transaction of its own, so whoever takes the answers slowly holds up nobody. Order, page, labels and
+    Every page is a transaction of its own, so whoever takes the answers slowly holds up nobody. Order, page and
     metadata of the query play no part.
     """
     after, size = 0, _FIRST_PAGE
@@ -204,7 +218,11 @@ def requested_tags(
 
 
 def elements(
-    archive: Archive, resources: Sequence[Resource], tags: Sequence[Tag], creators: Mapping[Tag, str] = _NOBODY
+    archive: Archive,
+    resources: Sequence[Resource],
+    tags: Sequence[Tag],
+    creators: Mapping[Tag, str] = _NOBODY,
+    view: View | None = None,
 ) -> list[Mapping[Tag, str | Element]]:
     """The same as text, where the index knows it, or as the element of a stored header; sequences always so.
 
@@ -213,6 +231,7 @@ def elements(
         resources: fetched with PARENT_TAGS, of one level.
         tags: the attributes wanted.
         creators: of private ones among them, which then are found in whatever block a header reserves for them.
+        view: no header is looked at that it does not show.
     """
     if not resources:
         return []
@@ -220,7 +239,7 @@ def elements(
     uses_headers = archive.settings.storage_access_on_find is not StorageAccess.NEVER
     with archive.database.read() as tx:
         signatures: dict[int, str] = dict(tx.all("SELECT id, signature FROM signatures"))
-        headers = residual.HeaderLookup(tx, resources[0].level, [resource.row for resource in resources])
+        headers = residual.HeaderLookup(tx, resources[0].level, [resource.row for resource in resources], view)
         answers: list[Mapping[Tag, str | Element]] = []
         for resource in resources:
             known = residual.values_in(resource)

@@ -79,8 +79,7 @@ Labels = Mapping[Level, Collection[str]]
 def ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels = MappingProxyType({})) -> Ingested:
     """Store one instance; when this returns with SUCCESS it is durable. Takes `spooled` over, whatever happens.
 
-    The labels are written in the same transaction, and also if the instance is stored already. An instance that is
-    overwritten keeps its own.
+    The labels are written in the same transaction, and also if the instance is stored already.
 
     Raises:
         BadFileFormat: not DICOM, or broken.
@@ -224,7 +223,8 @@ def _commit(archive: Archive, new: storing.NewInstance, labels: Labels) -> list[
             if is_same or not overwrites:
                 label_rows.add_all(tx, new.identifiers, labels)
                 return None
-            own = label_rows.of_path(tx, new.identifiers)
+            if settings.keeps_labels:
+                own = label_rows.of_path(tx, new.identifiers)
             replaced = removing.remove(tx, Level.INSTANCE, present[0], clock.now()).blobs
         replaced += make_room_for_instance(tx, settings, new)
         storing.insert_instance(tx, new, clock.now())

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from amonsul.archive.context import ArchiveSettings, Overwrite, StorageAccess, StorageMode
+from amonsul.archive.edit import LABEL
 from amonsul.archive.modalities import Modality, parse_modalities
 from amonsul.clients.dimse import ScuSettings
 from amonsul.config import dicom_tls
+from amonsul.config.kinds import Json
 from amonsul.config.reader import Configuration
 from amonsul.database.settings import DatabaseSettings, PostgresSettings, SqliteSettings
 from amonsul.dicom.charsets import charset_of_encoding
@@ -34,10 +36,11 @@ from amonsul.dicom.dictionary import (
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level
 from amonsul.dicom.main_tags import MainTags
+from amonsul.dicom.query import LabelsConstraint, View
 from amonsul.dicom.scanner import ScanLimits
 from amonsul.dicom.uids import transfer_syntax, transfer_syntaxes
 from amonsul.dimse_server.query import QuerySettings
-from amonsul.dimse_server.settings import DEFAULT_MAX_PDU_LENGTH, AlwaysAllowed, DimseSettings
+from amonsul.dimse_server.settings import DEFAULT_MAX_PDU_LENGTH, AlwaysAllowed, DimseSettings, Tenant
 from amonsul.dimse_server.worklist import WorklistSettings
 from amonsul.errors import AmonsulError
 from amonsul.imaging.transcode import can_write
@@ -149,6 +152,7 @@ def archive_settings(configuration: Configuration) -> ArchiveSettings:
         media_types=_media_types(configuration),
         user_metadata=_numbers(configuration, "UserMetadata"),
         user_content_types=_numbers(configuration, "UserContentType"),
+        keeps_labels=bool(configuration.value("MultitenantDicom.Servers")),
     )
 
 
@@ -231,6 +235,41 @@ def dimse_settings(configuration: Configuration) -> DimseSettings:
         max_instance_size=configuration.number("Amonsul.MaximumInstanceSizeMB") * _MEGABYTE,
         max_spooled_in_memory=configuration.number("Amonsul.DicomMemoryMB") * _MEGABYTE,
         tls=dicom_tls.server_context(configuration),
+    )
+
+
+def tenants(configuration: Configuration) -> tuple[Tenant, ...]:
+    """Further servers of the same archive.
+
+    Raises:
+        ConfigurationError: a label that is none.
+    """
+    servers = configuration.value("MultitenantDicom.Servers")
+    assert isinstance(servers, list)
+    is_whole = configuration.flag("Amonsul.TenantsRetrieveWholeResources")
+    return tuple(
+        _tenant(configuration, entry, f"MultitenantDicom.Servers[{number}]", is_whole=is_whole)
+        for number, entry in enumerate(servers)
+        if isinstance(entry, dict)
+    )
+
+
+def _tenant(configuration: Configuration, entry: Mapping[str, Json], place: str, *, is_whole: bool) -> Tenant:
+    named, levels = entry.get("Labels", []), entry.get("LabelsStoreLevels", ["Study", "Series", "Instance"])
+    listed = named if isinstance(named, list) else [named]
+    labels = tuple(dict.fromkeys(str(label) for label in listed))
+    for label in labels:
+        if not LABEL.fullmatch(label):
+            reason = f"{label!r} is no label: 1 to 64 letters, digits, _ and -"
+            raise configuration.refuse("MultitenantDicom.Servers", reason, f"{place}.Labels")
+    port = entry["Port"]
+    assert isinstance(port, int)
+    assert isinstance(levels, list)
+    return Tenant(
+        str(entry["AET"]).strip(),
+        port,
+        View(labels, LabelsConstraint(entry.get("LabelsConstraint", "All")), is_whole=is_whole),
+        {level: labels for level in Level if labels and level.type_name in levels},
     )
 
 

@@ -867,13 +867,13 @@ MULTITENANT: Final = Section(
                         "Labels": TEXTS,
                         "LabelsConstraint": one_of(("All", "Any", "None")),
                         "LabelsStoreLevels": Listing(one_of(_LEVEL_NAMES)),
+                        "Locales": Anything(),
                     },
                     required=("AET", "Port"),
                 )
             ),
             [],
-            "One object per server: AET, Port, Labels, LabelsConstraint (All, Any, None), LabelsStoreLevels.",
-            served=False,
+            "One object per server: AET, Port, Labels, LabelsConstraint (All, Any, None), LabelsStoreLevels, Locales. Searches find what their labels permit at the level of the search; what is stored gets the labels. Texts do not depend on Locales.",
             example=[{"AET": "HELLO", "Port": 4343, "Labels": ["hello"]}],
         ),
     ),
@@ -1029,6 +1029,12 @@ OWN: Final = Section(
             FLAG,
             False,
             "Read the files of the instances that storage commitment is asked for, and take responsibility only if they are as they came in.",
+        ),
+        Option(
+            "TenantsRetrieveWholeResources",
+            FLAG,
+            False,
+            "Let a further DICOM server send all instances of a study that its labels permit, also those that have other labels of their own, as Orthanc does.",
         ),
         Option(
             "StopTimeout",

@@ -13,6 +13,7 @@ from amonsul.dicom.levels import OrthancId
 class Held(NamedTuple):
     """One stored instance."""
 
+    row: int
     orthanc_id: OrthancId
     sop_class_uid: str
     sop_instance_uid: str
@@ -37,7 +38,7 @@ class StoredCommitment:
 def held(tx: Transaction, sop_instance_uids: Sequence[str]) -> list[Held]:
     """The stored instances with such UIDs; a UID may be that of several, of different patients."""
     rows = tx.all(
-        "SELECT orthanc_id, sop_class_uid, sop_instance_uid FROM instances "
+        "SELECT id, orthanc_id, sop_class_uid, sop_instance_uid FROM instances "
         f"WHERE {tx.dialect.is_text_in('sop_instance_uid', 'uids')}",
         uids=tx.dialect.texts(sop_instance_uids),
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
+from amonsul.database import resources
 from amonsul.database.engine import Transaction
-from amonsul.dicom.levels import Level
+from amonsul.dicom.levels import Level, OrthancId
 
 
 def of_row(tx: Transaction, level: Level, row: int) -> list[str]:
@@ -25,6 +28,27 @@ def add(tx: Transaction, level: Level, row: int, label: str) -> None:
         row=row,
         label=label,
     )
+
+
+def add_all(tx: Transaction, identifiers: Sequence[OrthancId], labels: Mapping[Level, Collection[str]]) -> None:
+    """Give labels to an instance and its ancestors, as far as these are there.
+
+    Args:
+        tx: the transaction.
+        identifiers: of the ancestors from the patient down, then of the instance.
+        labels: for each level.
+    """
+    for level, given in labels.items():
+        row = resources.row_of(tx, level, identifiers[level]) if given else None
+        if row is not None:
+            for label in given:
+                add(tx, level, row, label)
+
+
+def of_path(tx: Transaction, identifiers: Sequence[OrthancId]) -> dict[Level, list[str]]:
+    """The labels of an instance and its ancestors, by level."""
+    rows = {level: resources.row_of(tx, level, identifiers[level]) for level in Level}
+    return {level: of_row(tx, level, row) for level, row in rows.items() if row is not None}
 
 
 def remove(tx: Transaction, level: Level, row: int, label: str) -> None:

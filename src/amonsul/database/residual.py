@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from amonsul.database import headers
+from amonsul.database import headers, sight
 from amonsul.database.engine import Transaction
 from amonsul.database.resources import Content, Resource, by_rows
 from amonsul.database.search import COMPUTED, MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY, Search, candidates
@@ -17,7 +17,7 @@ from amonsul.dicom.header import Header, decode_header
 from amonsul.dicom.json_tags import text_of
 from amonsul.dicom.levels import Level
 from amonsul.dicom.matching import matches
-from amonsul.dicom.query import MetadataConstraint
+from amonsul.dicom.query import MetadataConstraint, View
 
 INSTANCE_AVAILABILITY = 0x00080056
 
@@ -52,8 +52,9 @@ def counted(resource: Resource) -> Iterator[tuple[int, str]]:
 class HeaderLookup:
     """Headers of the first instances of some resources of one level, fetched together when first needed."""
 
-    def __init__(self, tx: Transaction, level: Level, rows: Sequence[int]) -> None:
+    def __init__(self, tx: Transaction, level: Level, rows: Sequence[int], view: View | None = None) -> None:
         self._tx = tx
+        self._view = view
         self._level = level
         self._rows = rows
         self._packed: Mapping[int, bytes] | None = None
@@ -62,11 +63,18 @@ class HeaderLookup:
     def header(self, row: int) -> Header | None:
         """The header for a resource."""
         if self._packed is None:
-            self._packed = headers.first_below(self._tx, self._level, self._rows)
+            self._packed = self._fetch()
         if self._last[0] != row:
             packed = self._packed.get(row)
             self._last = (row, None if packed is None else decode_header(packed))
         return self._last[1]
+
+    def _fetch(self) -> Mapping[int, bytes]:
+        if self._view is None or self._level is Level.INSTANCE:
+            return headers.first_below(self._tx, self._level, self._rows)
+        first = sight.first_below(self._tx, self._level, self._rows, self._view)
+        packed = headers.first_below(self._tx, Level.INSTANCE, list(first.values()))
+        return {row: packed[instance] for row, instance in first.items() if instance in packed}
 
     def element(self, row: int, tag: Tag) -> Element | None:
         """One attribute of it; group 0002 is in the meta header."""
@@ -103,8 +111,8 @@ def matching(
         (metadata_names.get(metadata_numbers[wanted.name], wanted.name), wanted) for wanted in search.residual_metadata
     ]
     for rows in candidates(tx, search, main_levels, metadata_numbers):
-        lookup = HeaderLookup(tx, search.query.level, rows)
-        for resource in by_rows(tx, search.query.level, rows, content, metadata_names):
+        lookup = HeaderLookup(tx, search.query.level, rows, search.query.view)
+        for resource in _fetched(tx, search, rows, content, metadata_names):
             if _has_metadata(resource, metadata) and _satisfies(resource, search, main_levels, signatures, lookup):
                 yield resource
 
@@ -113,12 +121,25 @@ def among(
     tx: Transaction, search: Search, rows: Sequence[int], main_levels: Mapping[Tag, Level], names: Mapping[int, str]
 ) -> list[Resource]:
     """Those of some rows that satisfy the constraints on attributes of a search; fetched with PARENT_TAGS."""
-    resources = by_rows(tx, search.query.level, rows, Content.PARENT_TAGS, names)
+    resources = _fetched(tx, search, rows, Content.PARENT_TAGS, names)
     if search.is_decided:
         return resources
     signatures: dict[int, str] = dict(tx.all("SELECT id, signature FROM signatures"))
-    lookup = HeaderLookup(tx, search.query.level, rows)
+    lookup = HeaderLookup(tx, search.query.level, rows, search.query.view)
     return [found for found in resources if _satisfies(found, search, main_levels, signatures, lookup)]
+
+
+def _fetched(
+    tx: Transaction, search: Search, rows: Sequence[int], content: Content, names: Mapping[int, str]
+) -> list[Resource]:
+    """Resources by their rows; where what is counted below them matters, as the view of the query has it."""
+    query = search.query
+    resources = by_rows(tx, query.level, rows, content, names)
+    if query.view is not None and any(
+        tag in COMPUTED for tag in (*query.requested_tags, *(constraint.tag for constraint in query.constraints))
+    ):
+        return sight.counted(tx, resources, query.view)
+    return resources
 
 
 def _has_metadata(resource: Resource, metadata: Sequence[tuple[str, MetadataConstraint]]) -> bool:
@@ -139,6 +160,9 @@ def _satisfies(
     if not search.residual:
         return True
     values = values_in(resource)
+    if search.query.view is not None and resource.level is Level.PATIENT:
+        values[Tag(MODALITIES_IN_STUDY)] = "\\".join(resource.modalities)
+        values[Tag(SOP_CLASSES_IN_STUDY)] = "\\".join(resource.sop_classes)
     for constraint in search.residual:
         text = values.get(constraint.tag)
         if text is None and not is_indexed(constraint.tag, main_levels, signatures, resource):

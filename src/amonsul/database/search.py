@@ -13,7 +13,7 @@ So a search costs about the same in a small and in a large index, and does not d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
@@ -135,7 +135,9 @@ def prepare(
     search = Search(query)
     for constraint in query.constraints:
         _attribute(search, constraint, dialect, main_levels, headers=headers)
-    _labels(search, dialect)
+    _labels(search, dialect, query.labels, query.labels_constraint)
+    if query.view is not None:
+        _labels(search, dialect, query.view.labels, query.view.constraint)
     for level, orthanc_id in query.parents.items():
         if level > query.level:
             search.nothing = True
@@ -161,6 +163,8 @@ def _attribute(
         return
     if tag in _LISTS:
         _on_list(search, constraint, dialect)
+        if search.query.view is not None and constraint not in search.residual:
+            search.residual.append(constraint)  # the column holds what others have, too
         return
     if tag not in COMPUTED:
         level = main_levels.get(tag)
@@ -295,12 +299,11 @@ def _literal(value: str) -> str:
     return value.replace("*", "?")
 
 
-def _labels(search: Search, dialect: Dialect) -> None:
-    query = search.query
-    level = query.level
+def _labels(search: Search, dialect: Dialect, labels: Collection[str], constraint: LabelsConstraint) -> None:
+    level = search.query.level
     of_row = f"level = {int(level)} AND resource_row = {{t}}.id"
-    if query.labels_constraint is LabelsConstraint.NONE:
-        if not query.labels:
+    if constraint is LabelsConstraint.NONE:
+        if not labels:
             search.require(_Condition(level, f"NOT EXISTS (SELECT 1 FROM labels WHERE {of_row})", {}))
             return
         name = search.name()
@@ -309,23 +312,23 @@ def _labels(search: Search, dialect: Dialect) -> None:
             _Condition(
                 level,
                 f"NOT EXISTS (SELECT 1 FROM labels WHERE {of_row} AND {condition})",
-                {name: dialect.texts(sorted(query.labels))},
+                {name: dialect.texts(sorted(labels))},
             )
         )
-    elif query.labels_constraint is LabelsConstraint.ANY and query.labels:
+    elif constraint is LabelsConstraint.ANY and labels:
         name = search.name()
         condition = dialect.is_text_in("label", name)
         search.require(
             _Condition(
                 level,
                 f"EXISTS (SELECT 1 FROM labels WHERE {of_row} AND {condition})",
-                {name: dialect.texts(sorted(query.labels))},
+                {name: dialect.texts(sorted(labels))},
                 rank=3,
                 start=f"SELECT DISTINCT resource_row FROM labels WHERE {condition} AND level = {int(level)}",
             )
         )
     else:
-        for label in sorted(query.labels):
+        for label in sorted(labels):
             name = search.name()
             search.require(
                 _Condition(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -46,6 +46,50 @@ class LabelsConstraint(enum.Enum):
     NONE = "None"
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one of several tenants of an archive sees of it, by labels. This is the rule, and the only place of it.
+
+    A search finds what its own labels permit, at the level of the search. What is below a resource that was found goes
+    with it, but for what has labels of its own that do not permit it, and all below that: it is another tenant's.
+    Whatever has no labels belongs to what is above it.
+
+    Attributes:
+        labels: those of the tenant.
+        constraint: how they must relate to those of a resource, as in a `Query`.
+        is_whole: nothing below a resource that was found is another tenant's.
+    """
+
+    labels: tuple[str, ...] = ()
+    constraint: LabelsConstraint = LabelsConstraint.ALL
+    is_whole: bool = False
+
+    def permits(self, labels: Collection[str]) -> bool:
+        """Whether a resource with these labels is found."""
+        match self.constraint:
+            case LabelsConstraint.ALL:
+                return all(label in labels for label in self.labels)
+            case LabelsConstraint.ANY:
+                return not self.labels or any(label in labels for label in self.labels)
+            case LabelsConstraint.NONE:
+                return not any(label in labels for label in self.labels) if self.labels else not labels
+
+    def hides(self, labels: Collection[str]) -> bool:
+        """Whether a resource with these labels stays behind when what is above it goes."""
+        return not self.is_whole and bool(labels) and not self.permits(labels)
+
+    def admits(self, path: Collection[Collection[str]]) -> bool:
+        """Whether a resource can be reached at all.
+
+        Args:
+            path: the labels of its ancestors from the patient down, then its own.
+        """
+        is_reached = False
+        for labels in path:
+            is_reached = self.permits(labels) or (is_reached and not self.hides(labels))
+        return is_reached
+
+
 class Direction(enum.Enum):
     """Of an order."""
 
@@ -85,6 +129,7 @@ class Query:
         limit: most answers, 0 for all.
         parents: the identifier of an ancestor at each level given (ParentPatient, ParentStudy, ParentSeries).
         requested_tags: to be filled in beside the main tags.
+        view: of whom asks; None sees everything.
     """
 
     level: Level
@@ -97,3 +142,4 @@ class Query:
     limit: int = 0
     parents: Mapping[Level, OrthancId] = field(default_factory=lambda: MappingProxyType({}))
     requested_tags: tuple[Tag, ...] = ()
+    view: View | None = None

@@ -27,6 +27,7 @@ from amonsul.dicom.commitment import (
     parse_request,
 )
 from amonsul.dicom.elements import DataSet
+from amonsul.dicom.query import View
 from amonsul.dicom.scanner import scan_data_set
 from amonsul.dimse_server.service import Answer, Association, Context, Exchange, Right, Service
 from amonsul.errors import BadFileFormat, InternalError
@@ -137,8 +138,14 @@ class CommitmentService(Service):
             return scan_data_set(data, exchange.context.transfer_syntax, self._archive.settings.limits)
 
 
-def by_job(engine: JobEngine, local_aet: str) -> Undertake:
-    """Leaves requests to jobs."""
+def by_job(engine: JobEngine, local_aet: str, view: View | None = None) -> Undertake:
+    """Leaves requests to jobs.
+
+    Args:
+        engine: runs them.
+        local_aet: our AE title towards who asked.
+        view: what those who come here may see; None for everything.
+    """
 
     def undertake(association: Association, asked: CommitmentRequest) -> None:
         remote = association.modality
@@ -163,6 +170,7 @@ def by_job(engine: JobEngine, local_aet: str) -> Undertake:
                 asked.transaction_uid,
                 asked.references,
                 is_duplicate=bool(under_way),
+                view=view,
             )
         )
 

@@ -29,7 +29,7 @@ from amonsul.dicom.keys import (
     value_of,
 )
 from amonsul.dicom.levels import Level
-from amonsul.dicom.query import Constraint, Query
+from amonsul.dicom.query import Constraint, Query, View
 from amonsul.dimse_server.query import (
     PATIENT_ROOT,
     STUDY_ROOT,
@@ -73,13 +73,15 @@ class FindService(Service):
     Args:
         archive: what is searched.
         settings: how.
+        view: what those who come here may see; None for everything.
     """
 
     abstract_syntaxes = frozenset((f"{PATIENT_ROOT}.1", f"{STUDY_ROOT}.1"))
     requests: ClassVar[Mapping[type[Request], Right]] = {CFindRq: Right.FIND}
 
-    def __init__(self, archive: Archive, settings: QuerySettings) -> None:
+    def __init__(self, archive: Archive, settings: QuerySettings, view: View | None = None) -> None:
         self._archive = archive
+        self._view = view
         self._settings = settings
 
     def negotiate_extended(self, abstract_syntax: str, information: bytes) -> bytes | None:  # noqa: ARG002
@@ -146,7 +148,9 @@ class FindService(Service):
             constraints.append(
                 Constraint(tag, key.match, case_sensitive=self._settings.case_sensitive_pn or key.vr != "PN")
             )
-        return _Plan(Query(level, tuple(constraints)), tuple(residual), moments, has_unsupported)
+        requested = tuple(key.tag for key in identifier.keys)
+        query = Query(level, tuple(constraints), requested_tags=requested, view=self._view)
+        return _Plan(query, tuple(residual), moments, has_unsupported)
 
     def _found(self, plan: _Plan, identifier: Identifier) -> Iterator[dict[Tag, Element]]:
         """The answers, without Specific Character Set."""
@@ -159,7 +163,7 @@ class FindService(Service):
             **{key.tag: identifier.elements[key.tag] for key in keys if key.is_private_creator},
         }
         for resources in find.iterate(self._archive, plan.query):
-            for values in find.elements(self._archive, resources, tags, creators):
+            for values in find.elements(self._archive, resources, tags, creators, self._view):
                 if _holds(plan, values, case_sensitive_pn=self._settings.case_sensitive_pn):
                     yield {**{key.tag: value_of(key, values.get(key.tag)) for key in keys}, **about}
 

@@ -17,6 +17,7 @@ from amonsul.archive.context import Archive
 from amonsul.clients.dimse import Outgoing, Transcode
 from amonsul.dicom.levels import OrthancId
 from amonsul.dicom.part10 import data_set_of
+from amonsul.dicom.query import View
 from amonsul.dimse_server.negotiation import UNCOMPRESSED
 from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifier, QuerySettings, read_identifier
 from amonsul.dimse_server.retrieve import Account, chunks, instances_meant, nothing_done
@@ -49,18 +50,25 @@ class GetService(Service):
         settings: how identifiers are read.
         describe: looks up instances.
         transcode: for peers that do not take the transfer syntax of an instance; None never transcodes.
+        view: what those who come here may see; None for everything.
     """
 
     abstract_syntaxes = frozenset((f"{PATIENT_ROOT}.3", f"{STUDY_ROOT}.3"))
     requests: ClassVar[Mapping[type[Request], Right]] = {CGetRq: Right.GET}
 
     def __init__(
-        self, archive: Archive, settings: QuerySettings, describe: Describe, transcode: Transcode | None = None
+        self,
+        archive: Archive,
+        settings: QuerySettings,
+        describe: Describe,
+        transcode: Transcode | None = None,
+        view: View | None = None,
     ) -> None:
         self._archive = archive
         self._settings = settings
         self._describe = describe
         self._transcode = transcode
+        self._view = view
 
     def serve(self, exchange: Exchange) -> Iterator[Answer]:
         """Send what is meant, one instance after the other."""
@@ -68,7 +76,7 @@ class GetService(Service):
         assert isinstance(request, CGetRq)
         try:
             identifier = read_identifier(exchange, self._archive, self._settings)
-            instance_ids = instances_meant(self._archive, identifier, needs_level=True)
+            instance_ids = instances_meant(self._archive, identifier, needs_level=True, view=self._view)
         except (InvalidIdentifier, BadFileFormat) as error:
             logger.warning("C-GET of %s: %s", exchange.association, error)
             yield nothing_done(request, RetrieveStatus.UNABLE_TO_PROCESS, "not a valid identifier")

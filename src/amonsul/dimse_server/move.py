@@ -15,6 +15,7 @@ from amonsul.archive.context import Archive
 from amonsul.archive.modalities import Modality, find_by_ae_title
 from amonsul.clients.dimse import DicomClient, MoveOriginator, Outgoing
 from amonsul.dicom.levels import OrthancId
+from amonsul.dicom.query import View
 from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifier, QuerySettings, read_identifier
 from amonsul.dimse_server.retrieve import Account, chunks, instances_meant, nothing_done
 from amonsul.dimse_server.service import Answer, Exchange, Right, Service
@@ -47,6 +48,7 @@ class MoveService(Service):
         describe: looks up instances.
         strict_aet_comparison: whether case matters in the destination.
         send_later: if given, leaves the sending to a job (`SynchronousCMove` is false).
+        view: what those who come here may see; None for everything.
     """
 
     abstract_syntaxes = frozenset((f"{PATIENT_ROOT}.2", f"{STUDY_ROOT}.2"))
@@ -62,6 +64,7 @@ class MoveService(Service):
         *,
         strict_aet_comparison: bool = False,
         send_later: SendLater | None = None,
+        view: View | None = None,
     ) -> None:
         self._archive = archive
         self._settings = settings
@@ -70,6 +73,7 @@ class MoveService(Service):
         self._describe = describe
         self._is_strict = strict_aet_comparison
         self._send_later = send_later
+        self._view = view
 
     def serve(self, exchange: Exchange) -> Iterator[Answer]:
         """Send what is meant to the destination."""
@@ -82,7 +86,7 @@ class MoveService(Service):
             return
         try:
             identifier = read_identifier(exchange, self._archive, self._settings)
-            instance_ids = instances_meant(self._archive, identifier, needs_level=False)
+            instance_ids = instances_meant(self._archive, identifier, needs_level=False, view=self._view)
         except InvalidIdentifier as error:
             logger.warning("C-MOVE of %s: %s", exchange.association, error)
             yield nothing_done(request, RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, "not a valid identifier")

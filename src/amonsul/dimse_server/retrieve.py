@@ -16,7 +16,7 @@ from amonsul.dicom.answer_encoding import encode_elements
 from amonsul.dicom.elements import Element, Tag
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.matching import SingleValue, WildCard
-from amonsul.dicom.query import Constraint, Query
+from amonsul.dicom.query import Constraint, Query, View
 from amonsul.dimse_server.query import Identifier, InvalidIdentifier
 from amonsul.dimse_server.service import Answer
 from amonsul.protocols.dimse.commands import CGetRq, CGetRsp, CMoveRq, CMoveRsp
@@ -33,13 +33,16 @@ _MAX_LIST: Final = 0xFFFE
 _MAX_COUNT: Final = 0xFFFF
 
 
-def instances_meant(archive: Archive, identifier: Identifier, *, needs_level: bool) -> list[OrthancId]:
+def instances_meant(
+    archive: Archive, identifier: Identifier, *, needs_level: bool, view: View | None = None
+) -> list[OrthancId]:
     """The instances to be sent, in order of arrival.
 
     Args:
         archive: where they are.
         identifier: of the request.
         needs_level: otherwise an identifier without level has that of the lowest unique key it gives.
+        view: of whom asks; None sees everything.
 
     Raises:
         InvalidIdentifier: no level, or no unique key.
@@ -57,12 +60,12 @@ def instances_meant(archive: Archive, identifier: Identifier, *, needs_level: bo
     if not any(constraint.tag in (_UNIQUE_KEYS[level], _ACCESSION_NUMBER) for constraint in wanted):
         raise InvalidIdentifier("a retrieval without the unique key of its level")
     found: list[OrthancId] = []
-    for resources in find.iterate(archive, Query(level, tuple(wanted))):
+    for resources in find.iterate(archive, Query(level, tuple(wanted), view=view)):
         for resource in resources:
             if level is Level.INSTANCE:
                 found.append(resource.orthanc_id)
             else:
-                found += find.descendant_ids(archive, level, resource.orthanc_id, Level.INSTANCE)
+                found += find.instances_seen(archive, level, resource.orthanc_id, view)
     return found
 
 

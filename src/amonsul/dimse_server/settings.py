@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from amonsul.archive.modalities import Modality
+from amonsul.dicom.levels import Level
+from amonsul.dicom.query import View
 
 DEFAULT_MAX_PDU_LENGTH = 131072
 """Offered to peers that are not small themselves: a CT slice in 4 PDUs instead of 32."""
@@ -69,6 +71,23 @@ class DimseSettings:
     max_instance_size: int = 8 << 30
     max_spooled_in_memory: int = 128 << 20
     tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A further server of the same archive (`MultitenantDicom`).
+
+    Attributes:
+        ae_title: its AE title.
+        port: its TCP port.
+        view: what those who come there may see.
+        labels: given to what is stored there, by level.
+    """
+
+    ae_title: str
+    port: int
+    view: View
+    labels: Mapping[Level, tuple[str, ...]]
 
 
 def _no_modalities() -> Mapping[str, Modality]:

@@ -23,6 +23,7 @@ from amonsul.dicom.commitment import (
     Reference,
     Refusal,
 )
+from amonsul.dicom.query import View
 from amonsul.errors import AmonsulError, NetworkProtocolError, NoPresentationContext, RemoteFailure
 from amonsul.jobs.kind import Kind, Progress, Running
 
@@ -42,6 +43,7 @@ class CommitmentScp:
         local_aet: our AE title towards it.
         called_aet: how it called us.
         is_duplicate: the transaction was going on already; nothing is committed under it again.
+        view: what whoever asked may see; None for everything.
     """
 
     remote: Modality
@@ -51,6 +53,7 @@ class CommitmentScp:
     transaction_uid: str
     references: tuple[Reference, ...]
     is_duplicate: bool = False
+    view: View | None = None
 
 
 def storage_commitment_scp(archive: Archive, client: DicomClient, *, checks_files: bool) -> Kind[CommitmentScp]:
@@ -65,7 +68,7 @@ def storage_commitment_scp(archive: Archive, client: DicomClient, *, checks_file
         else:
             for start in range(0, total - 1, step):
                 some = arguments.references[start : start + step]
-                failed |= commitment.failures(archive, some, checks_files=checks_files)
+                failed |= commitment.failures(archive, some, checks_files=checks_files, view=arguments.view)
                 yield Progress(min(start + step, total - 1), total)
         report = CommitmentReport(
             arguments.transaction_uid,
