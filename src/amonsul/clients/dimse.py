@@ -40,6 +40,7 @@ from amonsul.dicom.uids import (
 )
 from amonsul.errors import (
     AmonsulError,
+    BadFileFormat,
     InternalError,
     NetworkProtocolError,
     NoPresentationContext,
@@ -62,7 +63,7 @@ from amonsul.protocols.dimse.commands import (
     Response,
 )
 from amonsul.protocols.dimse.statuses import Category, FindStatus, Status, StorageStatus, category
-from amonsul.protocols.upper_layer.items import ProposedContext, RoleSelection, UserInformation
+from amonsul.protocols.upper_layer.items import MAX_UID_LENGTH, ProposedContext, RoleSelection, UserInformation
 from amonsul.protocols.upper_layer.pdu import MAX_CONTEXTS, AAssociateRq
 
 logger = logging.getLogger(__name__)
@@ -398,7 +399,8 @@ class DicomClient:
 
     def _storage_contexts(self, needed: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[str, ...]]]:
         """What is needed now, and common classes, so that the association can be used again."""
-        own = dict.fromkeys(context for need in needed for context in self._contexts_of(*need))
+        sendable = [need for need in needed if all(map(_is_sendable, need))]
+        own = dict.fromkeys(context for need in sendable for context in self._contexts_of(*need))
         proposals = [(sop_class_uid, (transfer_syntax_uid,)) for sop_class_uid, transfer_syntax_uid in own]
         classes = {sop_class_uid for sop_class_uid, _ in own}
         also = [uid for uid in _COMMON_CLASSES[:_ALSO_PROPOSED] if uid not in classes]
@@ -409,6 +411,8 @@ class DicomClient:
         if instance is None:
             return None
         try:
+            if not _is_sendable(instance.sop_instance_uid):
+                raise BadFileFormat("an instance whose SOP Instance UID cannot be written into a command")
             context = association.find_context(instance.sop_class_uid, instance.transfer_syntax_uid)
             if context is not None:
                 return _Ready(instance, context, _opened(instance))
@@ -765,6 +769,11 @@ class _Hold:
     def renew(self) -> None:
         self._association = self._open_new()
         self.is_stale = self.awaits = False
+
+
+def _is_sendable(uid: str) -> bool:
+    """Whether a UID can be put into a command or a proposal, be it valid or not: many are not quite (PS3.5 §9.1)."""
+    return 0 < len(uid) <= MAX_UID_LENGTH and uid.isascii() and uid.isprintable()
 
 
 def _opened(instance: Outgoing) -> Iterator[bytes | memoryview]:

@@ -185,6 +185,16 @@ def test_an_unknown_sop_class_has_no_context() -> None:
     assert isinstance(outcome.error, NoPresentationContext)
 
 
+@pytest.mark.parametrize("field", ["sop_class_uid", "sop_instance_uid", "transfer_syntax_uid"])
+@pytest.mark.parametrize("uid", ["", "1.2\n", "1.ü", "1" * 65])
+def test_a_uid_that_cannot_be_written_fails_alone(field: str, uid: str) -> None:
+    good = outgoing(path_of("CT_small.dcm"))
+    odd = replace(good, **{field: uid})  # type: ignore[arg-type]  # one of the texts
+    with pynetdicom_server(Pynetdicom()) as modality, client() as scu:
+        outcomes = list(scu.store(modality, [odd, good]))
+    assert [outcome.is_stored for outcome in outcomes] == [False, True]
+
+
 def test_more_transfer_syntaxes_than_an_association_has_room_for() -> None:
     template = outgoing(path_of("CT_small.dcm"))
     instances = [replace(template, sop_class_uid=f"1.2.840.10008.5.1.4.1.1.{number}") for number in range(300)]

@@ -188,6 +188,12 @@ def test_a_request_can_change_where_to_and_as_whom(http: httpx.Client) -> None:
     assert peer.originators == [("MOVER", 5)]
 
 
+@pytest.mark.parametrize("name", ["LocalAet", "CalledAet", "MoveOriginatorAet"])
+@pytest.mark.parametrize("title", ["A" * 17, "A\\B", "Ü", 7])
+def test_what_is_no_ae_title_is_refused(http: httpx.Client, name: str, title: object) -> None:
+    assert http.post("/modalities/known/store", json={"Resources": [], name: title}).status_code == 400
+
+
 def test_a_file_is_sent_without_being_stored(http: httpx.Client) -> None:
     peer = Pynetdicom()
     with pynetdicom_server(peer) as modality:

@@ -16,6 +16,7 @@ from amonsul.archive.origin import DicomOrigin
 from amonsul.blobs.spool import Spooled
 from amonsul.clients.dimse import PATIENT_ROOT_GET, STUDY_ROOT_GET, DicomClient, Receiver
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.uids import is_valid
 from amonsul.jobs import retrieval
 from amonsul.jobs.kind import Kind, Progress, Running
 
@@ -55,6 +56,7 @@ def get_scu(archive: Archive, client: DicomClient) -> Kind[GetScu]:
             query = arguments.queries[number]
             retrieval.check(arguments.level, query)
             received: dict[OrthancId, None] = {}
+            expected = query.get(retrieval.SOP_CLASSES_IN_STUDY, "").split("\\")
 
             def store(spooled: Spooled, received: dict[OrthancId, None] = received) -> int:
                 ingested = ingest(archive, spooled, origin)
@@ -68,7 +70,7 @@ def get_scu(archive: Archive, client: DicomClient) -> Kind[GetScu]:
                 model,
                 retrieval.identifier(arguments.level, query),
                 Receiver(archive.blobs.spool, store),
-                sop_classes=tuple(uid for uid in query.get(retrieval.SOP_CLASSES_IN_STUDY, "").split("\\") if uid),
+                sop_classes=tuple(filter(is_valid, expected)),
                 is_cancelled=lambda: running.stopping,
             )
             yield from retrieval.follow(running, number, total, subs, details[number], arguments.permissive)

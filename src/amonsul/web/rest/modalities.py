@@ -168,7 +168,7 @@ def store(services: Services, request: Request) -> Response:
     parameters = jobs.parse_parameters(options)
     remote = overridden(modality, options)
     if "CalledAet" in options:
-        remote = replace(remote, ae_title=text(options, "CalledAet"))
+        remote = replace(remote, ae_title=ae_title(options, "CalledAet") or remote.ae_title)
     if "Host" in options:
         remote = replace(remote, host=text(options, "Host"))
     if "Port" in options:
@@ -189,7 +189,7 @@ def store(services: Services, request: Request) -> Response:
         tuple(Reference(orthanc_id, level.type_name) for orthanc_id, level in resources.items()),
         tuple(instances),
         permissive=parameters.permissive,
-        move_originator_aet=text(options, "MoveOriginatorAet", ""),
+        move_originator_aet=ae_title(options, "MoveOriginatorAet"),
         move_originator_id=natural(options, "MoveOriginatorID", 0xFFFF),
         storage_commitment_transaction_uid=new_uid() if flag(options, "StorageCommitment") else "",
     )
@@ -393,7 +393,7 @@ def move(services: Services, request: Request) -> Response:
     parameters = jobs.parse_parameters(wanted.options)
     remote = overridden(modality, wanted.options)
     local_aet = services.remotes.calling(remote)
-    target_aet = text(wanted.options, "TargetAet", "") or services.remotes.ae_title
+    target_aet = ae_title(wanted.options, "TargetAet") or services.remotes.ae_title
     arguments = MoveScu(remote, local_aet, target_aet, wanted.level, wanted.queries, permissive=parameters.permissive)
     return jobs.answer(services, arguments, parameters)
 
@@ -449,7 +449,7 @@ def _modality(services: Services, request: Request) -> Modality:
 
 def overridden(modality: Modality, options: Mapping[str, Json]) -> Modality:
     """A modality with the `LocalAet` and the `Timeout` of one request."""
-    local_aet = text(options, "LocalAet", "") or modality.local_aet
+    local_aet = ae_title(options, "LocalAet") or modality.local_aet
     return replace(modality, local_aet=local_aet, timeout_s=seconds(options, "Timeout") or modality.timeout_s)
 
 
@@ -498,6 +498,19 @@ def text(options: Mapping[str, Json], name: str, default: str | None = None) -> 
     if not isinstance(value, str):
         raise BadFileFormat(f"String value expected in field: {name}")
     return value
+
+
+def ae_title(options: Mapping[str, Json], name: str) -> str:
+    """An AE title among options, empty if it is not there.
+
+    Raises:
+        BadFileFormat: it is no text.
+        ParameterOutOfRange: it is no AE title (PS3.5 §6.2).
+    """
+    title = text(options, name, "").strip(" ")
+    if len(title) > 16 or not title.isascii() or not (title.isprintable() and "\\" not in title):
+        raise ParameterOutOfRange(f"An AE title has 1 to 16 characters of ASCII (PS3.5 §6.2): {name}")
+    return title
 
 
 def flag(options: Mapping[str, Json], name: str, default: bool = False) -> bool:

@@ -21,6 +21,7 @@ from amonsul.jobs.kinds.dicom_move_scu import MoveScu
 from amonsul.web.json_body import Json, parse
 from amonsul.web.rest import jobs
 from amonsul.web.rest.modalities import (
+    ae_title,
     flag,
     modality_named,
     overridden,
@@ -113,7 +114,7 @@ def _search(
         given,
         answers,
         timeout_s=seconds(body, "Timeout"),
-        local_aet=text(body, "LocalAet", ""),
+        local_aet=ae_title(body, "LocalAet"),
         kept=remotes.queries_kept,
     )
     return json({"ID": query_id, "Path": f"/queries/{query_id}"})
@@ -212,7 +213,7 @@ def _retrieve(services: Services, request: Request, made: RemoteQuery, answers: 
     if method == "C-GET":
         arguments = GetScu(remote, local_aet, made.level, wanted, form, parameters.permissive)
     else:
-        target_aet = text(body, "TargetAet", "") or remotes.ae_title
+        target_aet = ae_title(body, "TargetAet") or remotes.ae_title
         arguments = MoveScu(remote, local_aet, target_aet, made.level, wanted, form, parameters.permissive)
     return jobs.answer(services, arguments, parameters)
 
