@@ -59,8 +59,13 @@ def _to_json(
     for tag, element in data_set.items():
         if not tag & 0xFFFF:
             continue
-        name = f"{tag:08X}"
+        name = _NAMES.get(tag) or _name(tag)
         vr, value = element
+        if vr in _PLAIN and type(value) is str and "\\" not in value:  # most elements are of this kind
+            text = value.strip(" ") if vr == "DS" else value.rstrip(" ")
+            if text:
+                found[name] = {"vr": vr, "Value": [text]}
+                continue
         written: dict[str, object] = {"vr": vr}
         if isinstance(value, Bulk):
             uri = bulk_data_uri((*path, name), value) if value.length else None
@@ -82,6 +87,21 @@ def _to_json(
                 written["Value"] = values
         found[name] = written
     return found
+
+
+_PLAIN = vrs.TEXT - vrs.SINGLE_VALUED_TEXT - {"IS", "PN"}
+"""VRs of text that stays as it is."""
+
+_NAMES: dict[int, str] = {}
+_MAX_NAMES = 10_000
+
+
+def _name(tag: int) -> str:
+    """A tag as the model writes it; those that were written before are remembered, up to a number."""
+    name = f"{tag:08X}"
+    if len(_NAMES) < _MAX_NAMES:
+        _NAMES[tag] = name
+    return name
 
 
 def _base64(element: Element) -> str:

@@ -65,7 +65,7 @@ def get_frames(services: Services, request: Request) -> Response:
         data, name, uid = _frame(services, frames, numbers[0], target)
         kind = BINARY_TYPE if name == OCTET_STREAM else f"{name}; transfer-syntax={uid}".encode()
         return Response(200, kind, data)
-    return _in_parts(_parts(services, frames, numbers, target, _url(services, request, instance)))
+    return _in_parts(_parts(services, frames, numbers, target, url_of(base_url(services, request), frames.data_set)))
 
 
 def all_frames(services: Services, request: Request, instance: Resource) -> Response:
@@ -73,7 +73,7 @@ def all_frames(services: Services, request: Request, instance: Resource) -> Resp
     ranges = [one for one in accepted(request) if one.transfer_syntax is not None]
     target = _wanted(ranges)[0] if ranges else AS_STORED
     frames = _frames_of(services, instance)
-    return _in_parts(_parts(services, frames, None, target, _url(services, request, instance)))
+    return _in_parts(_parts(services, frames, None, target, url_of(base_url(services, request), frames.data_set)))
 
 
 def get_pixel_data(services: Services, request: Request) -> Response:
@@ -90,7 +90,7 @@ def get_pixel_data(services: Services, request: Request) -> Response:
                 frames = _frames_of(services, instance)
             except BadRequest:  # without pixels
                 continue
-            yield from _parts(services, frames, None, target, _url(services, request, instance))
+            yield from _parts(services, frames, None, target, url_of(base_url(services, request), frames.data_set))
 
     return _in_parts(parts())
 
@@ -174,11 +174,6 @@ def _parts(services: Services, frames: Frames, numbers: Iterable[int] | None, ta
             ("Content-Type", f"{name}; transfer-syntax={uid}"),
         )
         yield Part(headers, (data,))
-
-
-def _url(services: Services, request: Request, instance: Resource) -> str:
-    header = read.header(services.archive, instance.orthanc_id)
-    return url_of(base_url(services, request), header.data_set)
 
 
 def _in_parts(parts: Iterator[Part]) -> Response:

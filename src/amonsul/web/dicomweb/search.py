@@ -40,6 +40,7 @@ SERIES_INSTANCE_UID = Tag(0x0020000E)
 SOP_INSTANCE_UID = Tag(0x00080018)
 SOP_CLASS_UID = Tag(0x00080016)
 MODALITY = Tag(0x00080060)
+_RETRIEVE_URL = Tag(0x00081190)
 MODALITIES_IN_STUDY = Tag(0x00080061)
 
 _STUDY = (
@@ -56,7 +57,7 @@ _INSTANCE = (
     *(0x00200013, 0x00280008),
 )
 _REQUIRED: Mapping[Level, Sequence[tuple[Tag, str, str]]] = {
-    level: tuple((Tag(tag), f"{tag:08X}", STANDARD.vr(tag)) for tag in tags)
+    level: tuple((Tag(tag), f"{tag:08X}", STANDARD.vr(tag)) for tag in sorted((*tags, 0x00081190)))
     for level, tags in ((Level.STUDY, _STUDY), (Level.SERIES, _SERIES), (Level.INSTANCE, _INSTANCE))
 }
 """What an answer holds in any case, where there is a value (PS3.18 §10.6.3.3)."""
@@ -362,25 +363,19 @@ def _required(resource: Resource, base: str) -> dict[str, object]:
             url += f"/series/{values.get(SERIES_INSTANCE_UID, '')}/instances/{values.get(SOP_INSTANCE_UID, '')}"
             values[SOP_CLASS_UID] = resource.sop_class_uid
             values[Tag(0x00080056)] = "ONLINE"
+    values[_RETRIEVE_URL] = url
     model: dict[str, object] = {"00080005": _UTF_8}
-    retrieve_url = {"vr": "UR", "Value": [url]}
     for tag, name, vr in _REQUIRED[level]:
         text = values.get(tag)
         if text is None:
             continue
-        if retrieve_url is not None and tag > 0x00081190:
-            model["00081190"] = retrieve_url
-            retrieve_url = None  # type: ignore[assignment]  # written once
-        model[name] = _MAKERS[vr](text) if vr in _MAKERS else _single(vr, text)
+        if vr in _MAKERS:
+            model[name] = _MAKERS[vr](text)
+        elif text and text[-1] != " " and "\\" not in text:
+            model[name] = {"vr": vr, "Value": [text]}
+        else:
+            model[name] = dicom_json.attribute(Element(vr, text))
     return model
-
-
-def _single(vr: str, text: str) -> dict[str, object]:
-    if not text:
-        return {"vr": vr}
-    if "\\" in text or text[-1] == " ":
-        return dicom_json.attribute(Element(vr, text))
-    return {"vr": vr, "Value": [text]}
 
 
 @lru_cache(4096)
