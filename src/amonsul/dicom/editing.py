@@ -11,6 +11,7 @@ import copy
 import struct
 from collections.abc import Iterator, Sequence
 
+import pydicom.config
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -21,6 +22,11 @@ from pydicom.tag import BaseTag
 from amonsul.dicom import charsets
 from amonsul.dicom.dictionary import STANDARD
 from amonsul.errors import BadFileFormat
+
+# pydicom complains about odd values by quoting them in the log, and they may be a patient's. What goes in is checked
+# where requests are read; what was there already stays as it is.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 MAX_DEPTH = 64
