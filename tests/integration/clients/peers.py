@@ -302,15 +302,18 @@ def wlmscpfs(folder: Path, items: Sequence[Dataset]) -> Iterator[Modality]:
 
 @contextlib.contextmanager
 def orthanc(
-    folder: Path, destination: Modality | None = None, options: dict[str, object] | None = None
+    folder: Path,
+    destination: Modality | None = None,
+    options: dict[str, object] | None = None,
+    http_port: int | None = None,
 ) -> Iterator[Modality]:
-    """Orthanc as it is installed, which may send to `destination`."""
+    """Orthanc as it is installed, which may send to `destination`; its REST API is on `http_port`."""
     program = shutil.which("Orthanc")
     if program is None:
         pytest.skip("Orthanc is not installed on this machine")
     storage = folder / "storage"
     storage.mkdir(parents=True)
-    port, http_port = free_port(), free_port()
+    port, http_port = free_port(), http_port or free_port()
     known = {"asker": [AE_TITLE, "127.0.0.1", free_port()]}
     if destination is not None:
         known["dest"] = [destination.ae_title, "127.0.0.1", destination.port]

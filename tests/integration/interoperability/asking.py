@@ -250,7 +250,11 @@ _SERVICES: dict[str, tuple[Check, dict[str, tuple[Start, bool]]]] = {
 """What is asked, and who can be asked it: the program, and whether it speaks TLS."""
 
 
-def _run(start: Start, check: Check, tls: bool) -> Callable[[Path, Certificates, DicomClient], None]:
+Ask = Callable[[Path, Certificates, DicomClient], None]
+"""A conversation: given a folder, certificates, and a client that has them."""
+
+
+def _run(start: Start, check: Check, tls: bool) -> Ask:
     def run(folder: Path, certificates: Certificates, scu: DicomClient) -> None:
         with start(folder, certificates if tls else None) as peer:
             modality = replace(peer.modality, use_dicom_tls=tls)
@@ -259,7 +263,7 @@ def _run(start: Start, check: Check, tls: bool) -> Callable[[Path, Certificates,
     return run
 
 
-CELLS = [
+CELLS: list[Cell[Ask]] = [
     Cell(service, name, tls, _run(start, check, tls))
     for service, (check, peers) in _SERVICES.items()
     for name, (start, has_tls) in peers.items()

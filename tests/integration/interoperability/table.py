@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from amonsul.clients.dimse import DicomClient
-from tests.integration.rest.certificates import Certificates
+from typing import Generic, TypeVar
 
 PEERS = ("DCMTK", "pynetdicom", "Orthanc")
 PAGE = Path(__file__).parents[3] / "docs" / "interoperability.md"
 
 
+R_co = TypeVar("R_co", covariant=True)
+
+
 @dataclass(frozen=True)
-class Cell:
+class Cell(Generic[R_co]):
     """One conversation that a test has.
 
     Attributes:
         service: the row.
         peer: the other side.
         tls: over TLS.
-        run: has it; given a folder, certificates, and a client that has them.
+        run: has it.
     """
 
     service: str
     peer: str
     tls: bool
-    run: Callable[[Path, Certificates, DicomClient], None]
+    run: R_co
 
     def __str__(self) -> str:
         return f"{self.service} {self.peer}{' TLS' if self.tls else ''}"
 
 
-def table(cells: Sequence[Cell]) -> str:
+def table(cells: Sequence[Cell[object]]) -> str:
     """The rows in the order of the cells; a dash where the other side has no such service."""
     lines = ["| Service | " + " | ".join(PEERS) + " |", "|---" * (len(PEERS) + 1) + "|"]
     for service in dict.fromkeys(cell.service for cell in cells):

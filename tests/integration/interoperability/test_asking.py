@@ -11,7 +11,7 @@ from amonsul.clients.dimse import ScuSettings
 from amonsul.config import dicom_tls
 from amonsul.config.reader import load
 from tests.integration.clients.peers import AE_TITLE, PATIENCE_S, client
-from tests.integration.interoperability.asking import CELLS
+from tests.integration.interoperability.asking import CELLS, Ask
 from tests.integration.interoperability.table import PAGE, Cell, section, table
 from tests.integration.rest.certificates import Certificates, make_certificates
 
@@ -22,7 +22,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
-def test_amonsul_asks(cell: Cell, tmp_path: Path, certificates: Certificates) -> None:
+def test_amonsul_asks(cell: Cell[Ask], tmp_path: Path, certificates: Certificates) -> None:
     options = {
         "DicomTlsCertificate": str(certificates.client),
         "DicomTlsPrivateKey": str(certificates.client),
