@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -153,4 +157,49 @@ def test_a_large_patient_makes_room_and_the_rest_of_the_ancestors_stay(archive: 
     assert statistics.system(archive).instances == 1
     finish(archive)
     assert blob_count(archive) == 1
+    assert fsck.check(archive).clean
+
+
+def test_storing_deleting_and_clearing_away_at_once(archive: Archive) -> None:
+    done = threading.Event()
+    errors: list[BaseException] = []
+
+    def guard(work: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # told by the test, not by the thread
+                errors.append(error)
+
+        return run
+
+    def write(patient: int) -> None:
+        for _ in range(6):
+            for number in range(1, 7):
+                stored = store_instance(archive, patient, instance=number)
+            with suppress(UnknownResource):
+                edit.add_label(archive, Level.INSTANCE, stored.instance_id, "x")
+            with suppress(UnknownResource):
+                edit.delete(archive, Level.PATIENT, stored.patient_id)
+        store_instance(archive, patient, instance=1)
+
+    def clear_away() -> None:
+        while not done.is_set():
+            remove_piece(archive)
+            sweep(archive)
+
+    cleaner = threading.Thread(target=guard(clear_away))
+    writers = [threading.Thread(target=guard(partial(write, patient))) for patient in (1, 2, 2)]
+    for thread in (cleaner, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    cleaner.join()
+    assert errors == []
+    finish(archive)
+    sweep(archive)
+    assert statistics.system(archive).instances == len(find.list_ids(archive, Level.INSTANCE, 0, 0)) >= 2
+    assert blob_count(archive) == statistics.system(archive).instances
+    assert edit.all_labels(archive) in ([], ["x"])
     assert fsck.check(archive).clean

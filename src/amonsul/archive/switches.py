@@ -12,6 +12,7 @@ import time
 from typing import Final
 
 from amonsul.database import Database, properties
+from amonsul.errors import Unavailable
 
 _PREFIX: Final = "switch."
 _FRESH_S: Final = 0.5
@@ -57,8 +58,11 @@ class Switchboard:
         if not self._mutex.acquire(blocking=False):
             return  # somebody else is asking; what we know is young enough
         try:
-            with database.read() as tx:
-                found = properties.beginning_with(tx, _PREFIX)
+            try:
+                with database.read() as tx:
+                    found = properties.beginning_with(tx, _PREFIX)
+            except Unavailable:
+                return  # what was known holds on; whoever needs the index will tell
             self._values = {name.removeprefix(_PREFIX): value for name, value in found.items()}
             self._asked_at = time.monotonic()
         finally:
