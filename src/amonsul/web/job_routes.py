@@ -218,12 +218,14 @@ _ARCHIVE_PARAMETERS = (
     _FILENAME,
     _TRANSCODE,
     Parameter("lossy-quality", "1 to 100, for a transfer syntax that loses something.", "integer"),
+    Parameter("utf8", "Names keep what is not ASCII; otherwise as `ZipUseUtf8` says.", "boolean"),
 )
 _ARCHIVE_FIELDS = (
     *JOB_FIELDS,
     Parameter("Transcode", "UID of the transfer syntax of the instances."),
     Parameter("LossyQuality", "1 to 100, for a transfer syntax that loses something.", "integer"),
     Parameter("Filename", "Name of the download."),
+    Parameter("Utf8", "Names keep what is not ASCII; otherwise as `ZipUseUtf8` says.", "boolean"),
 )
 _EXTENDED = Parameter("extended", "Say more in the DICOMDIR.", "boolean")
 

@@ -43,6 +43,16 @@ def test_an_archive_holds_the_files_as_they_were_stored(client: httpx.Client) ->
     assert [archive.read(name) for name in archive.namelist()] == files
 
 
+def test_names_keep_what_is_not_ascii_when_asked_to(client: httpx.Client) -> None:
+    (stored,) = store(client, dicom_file())
+    path = f"/studies/{stored['ParentStudy']}/archive"
+
+    by_query = unzipped(client.get(f"{path}?utf8=true"))
+    by_body = unzipped(client.post(path, json={"Utf8": True}))
+
+    assert by_query.namelist() == by_body.namelist() == ["P1 - Doe^Jane1/A11 - Müller/1 - CT/CT000001.dcm"]
+
+
 def test_attributes_of_evil_files_stay_inside_of_the_archive_and_the_header(client: httpx.Client) -> None:
     evil = {"PatientID": "..", "PatientName": "../../etc/passwd", "StudyDescription": "a\r\nSet-Cookie: b"}
     (stored,) = store(client, dicom_file(attributes=evil))

@@ -107,7 +107,8 @@ def _options_of_query(services: Services, form: Form, request: Request) -> Expor
             raise ParameterOutOfRange(f"Unknown transfer syntax: {syntax[:64]}")
         transcoding = Transcoding(syntax, quality_argument(services, request))
     is_extended = form.is_extended or (form.is_media and request.flag("extended"))
-    return ExportOptions(form.is_media, is_extended, transcoding, services.settings.zip_utf8)
+    keeps_unicode = request.flag("utf8") if "utf8" in request.query else services.settings.zip_utf8
+    return ExportOptions(form.is_media, is_extended, transcoding, keeps_unicode)
 
 
 def _answer(
@@ -119,7 +120,8 @@ def _answer(
         transcoding = Transcoding(output.transcode, output.lossy_quality or services.settings.lossy_quality)
     is_extended = form.is_extended or (form.is_media and boolean(body, "Extended"))
     filename = optional_text(body, "Filename") or filename
-    options = ExportOptions(form.is_media, is_extended, transcoding, services.settings.zip_utf8)
+    keeps_unicode = boolean(body, "Utf8", services.settings.zip_utf8)
+    options = ExportOptions(form.is_media, is_extended, transcoding, keeps_unicode)
     parameters = jobs.parse_parameters(body)
     if parameters.synchronous:
         return _send(services, named, options, filename)
