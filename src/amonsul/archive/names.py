@@ -9,6 +9,18 @@ from amonsul.archive.context import ArchiveSettings
 from amonsul.database.attachments import DICOM, DICOM_AS_JSON, DICOM_UNTIL_PIXEL_DATA
 from amonsul.database.metadata import CORE_NAMES
 
+__all__ = [
+    "CORE_ATTACHMENTS",
+    "DICOM",
+    "DICOM_AS_JSON",
+    "DICOM_UNTIL_PIXEL_DATA",
+    "attachment_name",
+    "attachment_number",
+    "metadata_names",
+    "metadata_number",
+    "metadata_numbers",
+]
+
 CORE_ATTACHMENTS: Final[Mapping[str, int]] = {
     "dicom": DICOM,
     "dicom-as-json": DICOM_AS_JSON,

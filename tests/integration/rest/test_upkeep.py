@@ -94,6 +94,20 @@ def test_compression_is_not_seen_by_who_reads(client: httpx.Client, instance: st
     assert client.get(f"{path}/compressed-data").content == file
 
 
+def test_what_earlier_systems_kept_is_made_on_request(client: httpx.Client, instance: str) -> None:
+    file = client.get(f"{instance}/file").content
+    tags = client.get(f"{instance}/attachments/dicom-as-json/data")
+    assert tags.json() == client.get(f"{instance}/tags").json()
+    beginning = client.get(f"{instance}/attachments/dicom-until-pixel-data/data")
+    offset = int(client.get(f"{instance}/metadata/PixelDataOffset").text)
+    assert beginning.content == file[:offset]
+    for name in ("dicom-as-json", "dicom-until-pixel-data"):
+        assert client.get(f"{instance}/attachments/{name}/info").status_code == 404  # it is not there
+    assert client.get("/instances/nope/attachments/dicom-as-json/data").status_code == 404
+    series = client.get(f"{instance}/series").json()["ID"]
+    assert client.get(f"/series/{series}/attachments/dicom-as-json/data").status_code == 404
+
+
 def test_user_attachments_have_the_type_that_is_configured(archive: Archive) -> None:
     settings = replace(archive.settings, user_content_types={"report": 3002}, media_types={3002: "application/pdf"})
     services = Services(replace(archive, settings=settings))

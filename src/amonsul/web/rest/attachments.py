@@ -11,8 +11,8 @@ import re
 from amonsul.archive import edit, names, read
 from amonsul.archive.compression import part
 from amonsul.archive.digest import md5_of
-from amonsul.archive.names import CORE_ATTACHMENTS
 from amonsul.archive.read import StoredAttachment
+from amonsul.dicom import json_tags
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.errors import BadRange, InexistentItem, ParameterOutOfRange, UnknownResource
 from amonsul.web.auth import SANDBOX
@@ -32,10 +32,6 @@ from amonsul.web.values import (
     empty,
     json,
 )
-
-DICOM = CORE_ATTACHMENTS["dicom"]
-DICOM_AS_JSON = CORE_ATTACHMENTS["dicom-as-json"]
-DICOM_UNTIL_PIXEL_DATA = CORE_ATTACHMENTS["dicom-until-pixel-data"]
 
 _ETAG = re.compile(r'(?:W/)?"?(\d{1,18})(?:-([0-9a-fA-F]*))?"?')
 OPERATIONS = (
@@ -115,7 +111,12 @@ def get_is_compressed(level: Level, services: Services, request: Request) -> Res
 
 def get_data(level: Level, services: Services, request: Request) -> Response:
     """GET /{level}/{id}/attachments/{name}/data."""
-    stored = _stored(level, services, request)
+    try:
+        stored = _stored(level, services, request)
+    except UnknownResource:
+        if level is Level.INSTANCE and (made := _made_on_request(services, request)) is not None:
+            return made
+        raise
     if (unchanged := _unchanged(request, stored)) is not None:
         return unchanged
     content_type = _media_type(services, stored)
@@ -128,10 +129,25 @@ def get_data(level: Level, services: Services, request: Request) -> Response:
         return refusal(error, request.method, request.uri, services.settings.describe_errors, _etag(stored))
 
 
+def _made_on_request(services: Services, request: Request) -> Response | None:
+    """What earlier systems kept as attachments of an instance, and can be made of its header or its file."""
+    archive, instance_id = services.archive, OrthancId(request.params["id"])
+    match names.attachment_number(archive.settings, request.params["name"]):
+        case names.DICOM_AS_JSON:
+            data_set = read.header(archive, instance_id).data_set
+            return json(json_tags.full(data_set, archive.dictionary), content_type=b"application/json")
+        case names.DICOM_UNTIL_PIXEL_DATA:
+            offset = read.header(archive, instance_id).pixel_data_offset
+            file = read.attachment(archive, Level.INSTANCE, instance_id)
+            if offset is not None and offset <= file.size:
+                return Response(200, DICOM_TYPE, file.read(0, offset))
+    return None
+
+
 def _media_type(services: Services, stored: StoredAttachment) -> bytes:
-    if stored.content_type in (DICOM, DICOM_UNTIL_PIXEL_DATA):
+    if stored.content_type in (names.DICOM, names.DICOM_UNTIL_PIXEL_DATA):
         return DICOM_TYPE
-    if stored.content_type == DICOM_AS_JSON:
+    if stored.content_type == names.DICOM_AS_JSON:
         return b"application/json"
     given = services.archive.settings.media_types.get(stored.content_type)
     return BINARY_TYPE if given is None else given.encode()
