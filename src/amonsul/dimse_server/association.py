@@ -644,7 +644,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             self.cut_off("it does not take what is sent")
             return
         if self._connection.is_established and timeout_s and now - self._last_activity >= timeout_s:
-            if self._line is not None or self._is_writing_file:
+            if self._is_writing_file or (self._line is not None and not self._line.awaits_peer):
                 self._last_activity = now  # it is our turn, not the peer's
             else:
                 self._abort_association(f"nothing came for {timeout_s:g} s")

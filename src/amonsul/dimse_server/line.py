@@ -67,6 +67,11 @@ class ServiceLine:
 
     # On the event loop
 
+    @property
+    def awaits_peer(self) -> bool:
+        """Whether the peer owes a response to something asked of it."""
+        return self._awaited_message_id is not None
+
     def cancel(self) -> None:
         """The peer wants no more answers."""
         self._is_cancelled = True

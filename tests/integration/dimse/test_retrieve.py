@@ -6,6 +6,7 @@ import io
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,14 @@ from amonsul.dicom.levels import OrthancId
 from amonsul.protocols.dimse.commands import CCancelRq, CGetRq, CGetRsp, CStoreRq, CStoreRsp, decode, encode
 from amonsul.protocols.dimse.messages import fragments
 from amonsul.protocols.upper_layer.items import RoleSelection, UserInformation
-from amonsul.protocols.upper_layer.pdu import AAssociateAc, PDataTf
+from amonsul.protocols.upper_layer.pdu import AAbort, AAssociateAc, PDataTf
 from tests.contract.dicom_files import instance_file
-from tests.integration.dimse.dicom_door import CT, PATIENCE_S, Peer
+from tests.integration.dimse.dicom_door import CT, PATIENCE_S, Peer, check_echo
 from tests.integration.dimse.qr_door import (
     EXPLICIT,
     IMPLICIT,
     PATIENT_ROOT_GET,
+    SETTINGS,
     STUDY_ROOT_GET,
     STUDY_ROOT_MOVE,
     Keys,
@@ -229,6 +231,26 @@ def test_a_retrieval_is_cancelled_between_two_instances(door: QrDoor) -> None:
                     final = command
         assert (final.status, final.number_of_completed_suboperations) == (0xFE00, 1)
         assert final.number_of_remaining_suboperations == 2
+
+
+def test_a_peer_that_does_not_answer_what_is_sent_is_not_waited_for(tmp_path: Path) -> None:
+    keys = dataset({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "1.2.3.1.1"})
+    buffer = io.BytesIO()
+    keys.save_as(buffer, implicit_vr=False, little_endian=True)
+    with open_qr_door(tmp_path, settings=replace(SETTINGS, scp_timeout_s=0.2)) as impatient:
+        impatient.add_instance()
+        with Peer(impatient.port) as peer:
+            request = peer.request((STUDY_ROOT_GET, EXPLICIT), (CT, EXPLICIT))
+            roles = UserInformation(max_pdu_length=1 << 20, roles=(RoleSelection(CT, scu=True, scp=True),))
+            peer.send(type(request)("AMONSUL", "PEER", request.presentation_contexts, roles).encode())
+            assert isinstance(peer.receive(), AAssociateAc)
+            peer.send_message(1, CGetRq(5, STUDY_ROOT_GET), buffer.getvalue())
+            received = [peer.receive()]
+            while isinstance(received[-1], PDataTf):
+                received.append(peer.receive())
+            assert len(received) > 1
+            assert isinstance(received[-1], AAbort)
+        check_echo(impatient.port)
 
 
 # C-MOVE
