@@ -135,10 +135,18 @@ class Association:
         Raises:
             NetworkProtocolError: the remote cannot be reached, does not speak the protocol, or rejects.
         """
-        name = f'AET "{request.called_ae_title}"'
-        link = _connect(address, tls, timeout_s, name)
+        link = _connect(address, tls, timeout_s, _name(request))
+        return cls.over(link, request, max_pdu_length, timeout_s)
+
+    @classmethod
+    def over(cls, link: socket.socket, request: AAssociateRq, max_pdu_length: int, timeout_s: float) -> Self:
+        """Ask for an association over a connection, which is closed if that fails.
+
+        Raises:
+            NetworkProtocolError: as `open`.
+        """
         connection = Connection(is_requestor=True, max_pdu_length=max_pdu_length)
-        association = cls(link, connection, name, timeout_s)
+        association = cls(link, connection, _name(request), timeout_s)
         try:
             association._request(request)
         except BaseException:
@@ -472,6 +480,10 @@ class Association:
         """The socket failed; what the remote may have said before is more telling than that."""
         self._close()
         return NetworkProtocolError(f"{self._doing('speaking')}: the connection is lost ({error.strerror or error})")
+
+
+def _name(request: AAssociateRq) -> str:
+    return f'AET "{request.called_ae_title}"'
 
 
 class _Collected:
