@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
@@ -122,6 +124,12 @@ def test_urls_are_as_the_client_sees_them(filled: httpx.Client) -> None:
     assert found["7FE00010"]["BulkDataURI"].startswith(str(filled.base_url))
 
 
+def test_a_cache_that_is_none_can_be_updated(filled: httpx.Client) -> None:
+    (study,) = filled.get("/studies").json()
+    assert filled.post(f"/studies/{study}/update-dicomweb-cache").json() == {}
+    assert filled.post(f"/studies/{study[:-1]}x/update-dicomweb-cache").status_code == 404
+
+
 def test_metadata_in_xml(filled: httpx.Client) -> None:
     answer = filled.get(f"{STUDY}/metadata", headers={"accept": 'multipart/related; type="application/dicom+xml"'})
     assert len(parts_of(answer)) == 3
@@ -130,9 +138,9 @@ def test_metadata_in_xml(filled: httpx.Client) -> None:
 
 @pytest.mark.parametrize("mode", list(OtherBinary))
 def test_floats_show_as_the_operator_wants(services: Services, mode: OtherBinary) -> None:
-    settings = WebSettings(dicom_web=DicomWebSettings(other_binary=mode))
+    web = WebSettings(dicom_web=DicomWebSettings(other_binary=mode))
     file = dicom_file(attributes={"PointCoordinatesData": b"\0\0\x80\x3f\0\0\0\x40"})
-    with serving_archive(Services(services.archive, settings)) as served, httpx.Client(base_url=served.url) as client:
+    with serving_archive(Services(services.archive, web)) as served, httpx.Client(base_url=served.url) as client:
         client.post("/instances", content=file)
         (found,) = client.get(f"{INSTANCE}/metadata").json()
     match mode:
@@ -256,10 +264,10 @@ def test_wado_uri_gives_files_and_pictures(client: httpx.Client) -> None:
 
 @pytest.fixture
 def deleting(services: Services) -> Iterator[httpx.Client]:
-    settings = WebSettings(
+    web = WebSettings(
         dicom_web=DicomWebSettings(allowed_to_delete=True, cors_origins=("https://viewer.example.org",), root="/dw")
     )
-    with serving_archive(Services(services.archive, settings)) as served, httpx.Client(base_url=served.url) as client:
+    with serving_archive(Services(services.archive, web)) as served, httpx.Client(base_url=served.url) as client:
         yield client
 
 
@@ -296,3 +304,37 @@ def test_options_tells_what_can_be_done(client: httpx.Client) -> None:
     assert 'path="studies/{study}/metadata"' in wadl.text
     described = client.options("/dicom-web/studies", headers={"accept": "application/json"}).json()
     assert {"GET", "POST"} <= {one["method"] for one in described["resources"] if one["path"] == "/studies"}
+
+
+_ENDS = ("", ";q=0.3", ";q=x", ";transfer-syntax=*", ";transfer-syntax=1.2.840.10008.1.2.4.80")
+_ACCEPTS = st.lists(
+    st.sampled_from(
+        (
+            *("application/dicom", "multipart/related", "*/*", "image/*", "image/jpeg", "text/html", "application/zip"),
+            *("application/dicom+json", "multipart/related; type=application/dicom", "application/octet-stream"),
+            *('multipart/related; type="image/jls"', "multipart/related; type=application/octet-stream"),
+        )
+    ).flatmap(
+        lambda name: st.sampled_from(
+            ("", ";q=0.3", ";q=x", ";transfer-syntax=*", ";transfer-syntax=1.2.840.10008.1.2.4.80")
+        ).map(lambda end: name + end)
+    ),
+    max_size=3,
+).map(", ".join)
+_WHAT = ("", "/metadata", "/frames/1", "/frames/2,9", "/rendered", "/thumbnail", "/bulkdata/7fe00010", "/pixeldata")
+_TEXT = st.text(alphabet="0123456789,.-aeinl", max_size=12)
+
+
+@given(
+    st.sampled_from(_WHAT),
+    _ACCEPTS,
+    st.dictionaries(st.sampled_from(("window", "viewport", "quality", "x")), _TEXT),
+    _TEXT,
+)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_request_is_a_failure_of_the_server(
+    client: httpx.Client, what: str, accept: str, query: dict[str, str], text: str
+) -> None:
+    path = packaged(client, "SC_rgb_rle_2frame.dcm")
+    answer = client.get(path + what, params=query, headers={"accept": accept, "range": f"bytes={text}"})
+    assert answer.status_code in (200, 206, 400, 404, 406, 416)

@@ -1,12 +1,14 @@
 """URLs in answers: how the client called this server, or how the operator says that it is called.
 
 Behind a proxy that is what `Forwarded` (RFC 7239) or `X-Forwarded-Host` and `X-Forwarded-Proto` tell. They only ever
-change the answer to whoever sent them; what could not be part of a URL is not taken over.
+change the answer to whoever sent them; what could not be part of a URL is not taken over. UIDs come out of files, which
+may hold anything, so they are quoted.
 """
 
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from amonsul.dicom.elements import DataSet, Tag
 from amonsul.web.dicomweb.settings import DicomWebSettings
@@ -51,12 +53,13 @@ def _first(header: str | None) -> str:
 
 def study_url(base: str, study_instance_uid: str) -> str:
     """Of a study."""
-    return f"{base}/studies/{study_instance_uid}"
+    return f"{base}/studies/{quote(study_instance_uid, safe='')}"
 
 
 def instance_url(base: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> str:
     """Of an instance."""
-    return f"{base}/studies/{study_instance_uid}/series/{series_instance_uid}/instances/{sop_instance_uid}"
+    uids = [quote(uid, safe="") for uid in (study_instance_uid, series_instance_uid, sop_instance_uid)]
+    return "{}/studies/{}/series/{}/instances/{}".format(base, *uids)
 
 
 def url_of(base: str, data_set: DataSet) -> str:

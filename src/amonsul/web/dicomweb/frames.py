@@ -59,6 +59,8 @@ def get_frames(services: Services, request: Request) -> Response:
     numbers = parse_frames(request.params["frames"]) if "frames" in request.params else None
     (instance, *_) = named_resources(services.archive, request.params)
     frames = _frames_of(services, instance)
+    if numbers is not None and max(numbers) > frames.count:
+        raise ParameterOutOfRange(f"There is no frame {max(numbers)}")
     if is_alone:
         if numbers is None or len(numbers) != 1:
             raise NotAcceptable("several frames are sent in parts")
@@ -147,7 +149,10 @@ def _uncompressed(uid: str) -> str:
 
 def _frames_of(services: Services, instance: Resource) -> Frames:
     archive = services.archive
-    return Frames(view_of(archive, instance.orthanc_id), read.header(archive, instance.orthanc_id))
+    try:
+        return Frames(view_of(archive, instance.orthanc_id), read.header(archive, instance.orthanc_id))
+    except NotImplementedHere as error:
+        raise NotAcceptable(error.details) from error
 
 
 def _frame(services: Services, frames: Frames, number: int, target: str) -> tuple[bytes, str, str]:

@@ -7,15 +7,17 @@ large. Nothing else is ever held of a study than the piece that is being sent.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 
 from amonsul.archive import read
 from amonsul.archive.find import Resource
 from amonsul.archive.zip_stream import ZipStream
 from amonsul.dicom.levels import Level
 from amonsul.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, is_valid, transfer_syntaxes
-from amonsul.errors import BadRequest, NotImplementedHere, UnknownResource
+from amonsul.errors import BadFileFormat, BadRequest, NotImplementedHere, UnknownResource
 from amonsul.imaging.frames import is_video
 from amonsul.imaging.transcode import TranscodeOptions, can_write, transcode
 from amonsul.protocols.media_types import MediaType
@@ -30,6 +32,8 @@ from amonsul.web.dicomweb.negotiation import (
 )
 from amonsul.web.services import Services
 from amonsul.web.values import Request, Response, Stream
+
+logger = logging.getLogger(__name__)
 
 ZIP = "application/zip"
 AS_STORED = "*"
@@ -46,11 +50,9 @@ def retrieve(services: Services, request: Request) -> Response:
     if name == DICOM:
         pieces = instance_pieces(services, instances[0], transfer_syntax_uid)
         return Response(200, DICOM.encode(), Stream(_begun(pieces), None))
-    if len(instances) == 1:
-        # What cannot be done shows before the status line is out.
-        begun = _begun(instance_pieces(services, instances[0], transfer_syntax_uid))
-        return multipart_response(DICOM, (Part((("Content-Type", DICOM),), begun),))
-    return multipart_response(DICOM, _parts(services, instances, transfer_syntax_uid))
+    parts = _parts(services, instances, transfer_syntax_uid)
+    first = next(parts, None)  # what cannot be done shows before the status line is out
+    return multipart_response(DICOM, chain((first,), parts) if first is not None else ())
 
 
 def _wanted(ranges: Sequence[MediaType], *, is_instance: bool) -> tuple[str, str]:
@@ -99,23 +101,38 @@ def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _parts(services: Services, instances: Sequence[Resource], transfer_syntax_uid: str) -> Iterator[Part]:
     headers = (("Content-Type", DICOM),)
-    for instance in instances:
-        try:
-            pieces = _begun(instance_pieces(services, instance, transfer_syntax_uid))
-        except UnknownResource:  # deleted meanwhile
-            continue
+    for _, pieces in _files(services, instances, transfer_syntax_uid):
         yield Part(headers, pieces)
 
 
 def _zipped(services: Services, instances: Sequence[Resource], transfer_syntax_uid: str) -> Iterator[bytes]:
     stream = ZipStream(datetime.now())
-    for number, instance in enumerate(instances, 1):
+    for number, (instance, pieces) in enumerate(_files(services, instances, transfer_syntax_uid), 1):
+        yield from stream.add(f"DICOM/{number:08d}.dcm", instance.file_size, pieces)
+    yield from stream.finish()
+
+
+def _files(
+    services: Services, instances: Sequence[Resource], transfer_syntax_uid: str
+) -> Iterator[tuple[Resource, Iterator[bytes]]]:
+    """Instances with their bytes; those that went meanwhile are left out.
+
+    Raises:
+        NotAcceptable: not even the first one can be written so; later ones are left out, too.
+    """
+    is_first = True
+    for instance in instances:
         try:
             pieces = _begun(instance_pieces(services, instance, transfer_syntax_uid))
         except UnknownResource:
             continue
-        yield from stream.add(f"DICOM/{number:08d}.dcm", instance.file_size, pieces)
-    yield from stream.finish()
+        except NotAcceptable as error:
+            if is_first:
+                raise
+            logger.warning("instance %s is left out of an answer: %s", instance.orthanc_id, error.details)
+            continue
+        is_first = False
+        yield instance, pieces
 
 
 def instance_pieces(services: Services, instance: Resource, transfer_syntax_uid: str) -> Iterator[bytes]:
@@ -139,7 +156,7 @@ def instance_pieces(services: Services, instance: Resource, transfer_syntax_uid:
         try:
             options = TranscodeOptions(keeps_sop_instance_uid=True)
             transcode(view, header, transfer_syntax_uid, spool, services.codecs, options)
-        except NotImplementedHere as error:
+        except (NotImplementedHere, BadFileFormat) as error:
             if transfer_syntax_uid != EXPLICIT_VR_LITTLE_ENDIAN:
                 raise NotAcceptable(error.details) from error
             yield from slices(view)

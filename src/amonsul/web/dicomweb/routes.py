@@ -78,6 +78,13 @@ def dicom_web_routes(settings: DicomWebSettings) -> Sequence[Route]:
 
 def _routes(settings: DicomWebSettings, root: str) -> Iterator[Route]:
     yield Route("GET", f"{root}/info", server.get_info, "Where the roots are", _TAG, inline=True)
+    yield Route(
+        "POST",
+        "/studies/{id}/update-dicomweb-cache",
+        server.update_cache,
+        "Accepted for compatibility: nothing has to be updated",
+        _TAG,
+    )
     yield from _search(root)
     yield from _retrieve(root)
     yield from _store(root)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from amonsul.archive import edit
+from amonsul.archive import edit, find
+from amonsul.dicom.levels import Level, OrthancId
 from amonsul.errors import ReadOnly
 from amonsul.web.dicomweb.addresses import public_root
 from amonsul.web.dicomweb.locate import named_resources
@@ -25,3 +26,9 @@ def delete(services: Services, request: Request) -> Response:
     for resource in named_resources(services.archive, request.params):
         edit.delete(services.archive, resource.level, resource.orthanc_id)
     return empty(204)
+
+
+def update_cache(services: Services, request: Request) -> Response:
+    """POST /studies/{id}/update-dicomweb-cache: there is nothing to update, as metadata come from the index."""
+    find.get(services.archive, Level.STUDY, OrthancId(request.params["id"]), find.Content.NOTHING)
+    return json({})

@@ -112,12 +112,11 @@ def _root_type(kind: MediaType | None) -> str:
 
 def _files(services: Services, request: Request, reader: MultipartReader) -> Iterator[Spooled | None]:
     """The parts one after the other; None for one that is no DICOM file by its media type."""
-    view = request.body.view()
     spool: Spool | None = None
     is_dicom = False
     try:
-        for position in range(0, len(view), _PIECE):
-            for event in reader.feed(view[position : position + _PIECE]):
+        for piece in _pieces(request.body):
+            for event in reader.feed(piece):
                 match event:
                     case PartBegan(headers):
                         kind = parse(headers.get("content-type", ""))
@@ -139,10 +138,20 @@ def _files(services: Services, request: Request, reader: MultipartReader) -> Ite
             spool.discard()
 
 
+def _pieces(body: Spooled) -> Iterator[bytes | memoryview]:
+    """A body in pieces; one in a file is read, as mapping it would count as memory of this process."""
+    if body.path is None:
+        view = body.view()
+        yield from (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
+        return
+    with open(body.path, "rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
 def _collect(request: Request, reader: MultipartReader, collected: Collected) -> None:
-    view = request.body.view()
-    for position in range(0, len(view), _PIECE):
-        for event in reader.feed(view[position : position + _PIECE]):
+    for piece in _pieces(request.body):
+        for event in reader.feed(piece):
             match event:
                 case PartBegan(headers):
                     collected.begin(headers)
