@@ -128,8 +128,9 @@ def test_description(client: httpx.Client) -> None:
 
 
 def test_every_get_without_placeholders_answers(client: httpx.Client) -> None:
+    special = {"/tools/generate-uid", "/changes/stream"}  # one needs an argument, the other has no end
     for route in routes(WebSettings()):
-        if route.method == "GET" and "{" not in route.template and route.template != "/tools/generate-uid":
+        if route.method == "GET" and "{" not in route.template and route.template not in special:
             answer = client.get(route.template)
             assert answer.status_code in (200, 307), route.template
             if answer.status_code == 200:
