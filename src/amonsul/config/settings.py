@@ -489,6 +489,7 @@ def build_all(configuration: Configuration) -> None:
     ingest_transcoding(configuration)
     jobs_settings(configuration)
     scu_settings(configuration)
+    tenants(configuration)
     query_settings(configuration, str)
     worklist_settings(configuration)
     stable_age_s(configuration)

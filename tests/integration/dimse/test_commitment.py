@@ -29,7 +29,7 @@ from amonsul.dimse_server.commitment import CommitmentService, by_job
 from amonsul.dimse_server.echo import EchoService
 from amonsul.dimse_server.settings import DimseSettings, DimseSwitches
 from amonsul.dimse_server.store import StoreService
-from amonsul.errors import RemoteFailure
+from amonsul.errors import NetworkProtocolError
 from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.kind import Kinds
 from amonsul.jobs.kinds.storage_commitment_scp import storage_commitment_scp
@@ -214,7 +214,7 @@ def test_a_modality_that_refuses_the_report_is_not_asked_again(tmp_path: Path) -
         assert ask(opened.port, information("1.2.1", opened.store(1))) == 0
         asker.report()
         (job,) = opened.engine.page()
-        with pytest.raises(RemoteFailure):
+        with pytest.raises(NetworkProtocolError):
             opened.engine.wait(job.job_id, PATIENCE_S)
         assert opened.engine.get(job.job_id).state is State.FAILURE
 
