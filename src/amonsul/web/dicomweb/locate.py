@@ -9,6 +9,7 @@ from amonsul.archive import find, read
 from amonsul.archive.context import Archive
 from amonsul.archive.find import Content, Resource
 from amonsul.archive.read import StoredAttachment
+from amonsul.blobs.spool import Spooled
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.matching import SingleValue
@@ -101,3 +102,13 @@ def slices(view: memoryview) -> Iterator[bytes]:
     """Bytes in large pieces."""
     for start in range(0, len(view), PIECE):
         yield bytes(view[start : start + PIECE])
+
+
+def spooled_pieces(spooled: Spooled) -> Iterator[bytes]:
+    """Bytes that were spooled, in large pieces; a file is read, as mapping it would count as memory of this process."""
+    if spooled.path is None:
+        yield from slices(spooled.view())
+        return
+    with open(spooled.path, "rb") as file:
+        while piece := file.read(PIECE):
+            yield piece

@@ -21,7 +21,7 @@ from amonsul.errors import BadFileFormat, BadRequest, NotImplementedHere, Unknow
 from amonsul.imaging.frames import is_video
 from amonsul.imaging.transcode import TranscodeOptions, can_write, transcode
 from amonsul.protocols.media_types import MediaType
-from amonsul.web.dicomweb.locate import instances_of, named_resources, pieces_of, slices, view_of
+from amonsul.web.dicomweb.locate import instances_of, named_resources, pieces_of, slices, spooled_pieces, view_of
 from amonsul.web.dicomweb.negotiation import (
     DICOM,
     MULTIPART,
@@ -30,6 +30,7 @@ from amonsul.web.dicomweb.negotiation import (
     accepted,
     multipart_response,
 )
+from amonsul.web.files import content_disposition
 from amonsul.web.services import Services
 from amonsul.web.values import Request, Response, Stream
 
@@ -46,7 +47,8 @@ def retrieve(services: Services, request: Request) -> Response:
     found = named_resources(services.archive, request.params)
     instances = list(instances_of(services.archive, found))
     if name == ZIP:
-        return Response(200, ZIP.encode(), Stream(_zipped(services, instances, transfer_syntax_uid), None))
+        named = content_disposition(f"{list(request.params.values())[-1]}.zip")
+        return Response(200, ZIP.encode(), Stream(_zipped(services, instances, transfer_syntax_uid), None), (named,))
     if name == DICOM:
         pieces = instance_pieces(services, instances[0], transfer_syntax_uid)
         return Response(200, DICOM.encode(), Stream(_begun(pieces), None))
@@ -165,6 +167,6 @@ def instance_pieces(services: Services, instance: Resource, transfer_syntax_uid:
     finally:
         spool.discard()
     try:
-        yield from slices(spooled.view())
+        yield from spooled_pieces(spooled)
     finally:
         spooled.discard()

@@ -30,6 +30,7 @@ from amonsul.errors import (
 from amonsul.protocols.media_types import MediaType, parse
 from amonsul.protocols.multipart import MultipartReader, PartBegan, PartData, PartEnded
 from amonsul.web.dicomweb.addresses import base_url, instance_url, study_url
+from amonsul.web.dicomweb.locate import spooled_pieces
 from amonsul.web.dicomweb.negotiation import DICOM, DICOM_JSON, DICOM_XML, MULTIPART, wants_xml
 from amonsul.web.dicomweb.store_metadata import Collected, files_of
 from amonsul.web.services import Services
@@ -37,7 +38,6 @@ from amonsul.web.values import Request, Response
 
 logger = logging.getLogger(__name__)
 
-_PIECE = 1 << 20
 _MAX_INSTANCE = 16 << 30
 
 _PROCESSING_FAILURE = 0x0110
@@ -115,7 +115,7 @@ def _files(services: Services, request: Request, reader: MultipartReader) -> Ite
     spool: Spool | None = None
     is_dicom = False
     try:
-        for piece in _pieces(request.body):
+        for piece in spooled_pieces(request.body):
             for event in reader.feed(piece):
                 match event:
                     case PartBegan(headers):
@@ -138,19 +138,8 @@ def _files(services: Services, request: Request, reader: MultipartReader) -> Ite
             spool.discard()
 
 
-def _pieces(body: Spooled) -> Iterator[bytes | memoryview]:
-    """A body in pieces; one in a file is read, as mapping it would count as memory of this process."""
-    if body.path is None:
-        view = body.view()
-        yield from (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
-        return
-    with open(body.path, "rb") as file:
-        while piece := file.read(_PIECE):
-            yield piece
-
-
 def _collect(request: Request, reader: MultipartReader, collected: Collected) -> None:
-    for piece in _pieces(request.body):
+    for piece in spooled_pieces(request.body):
         for event in reader.feed(piece):
             match event:
                 case PartBegan(headers):
