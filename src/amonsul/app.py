@@ -31,12 +31,14 @@ from amonsul.archive.ingest import Labels, ingest
 from amonsul.archive.ingest_transcoding import IngestTranscoding
 from amonsul.archive.maintenance import Recovered, recover
 from amonsul.archive.modality_list import Modalities
+from amonsul.archive.peer_list import Peers
 from amonsul.archive.reclaim import remove_piece, sweep
 from amonsul.archive.stability import StabilityWatch
 from amonsul.archive.switches import Switchboard
 from amonsul.archive.upkeep import Task, Upkeep
 from amonsul.blobs.filesystem import FilesystemBlobs
 from amonsul.clients.dimse import DicomClient, Transcode
+from amonsul.clients.http import HttpClient
 from amonsul.clients.transcoding import transcoder
 from amonsul.config import checklist, settings
 from amonsul.config.kinds import ConfigurationError
@@ -69,10 +71,12 @@ from amonsul.jobs.kinds.dicom_get_scu import get_scu
 from amonsul.jobs.kinds.dicom_modality_store import modality_store
 from amonsul.jobs.kinds.dicom_move_scu import move_scu
 from amonsul.jobs.kinds.merge_study import merge_study
+from amonsul.jobs.kinds.orthanc_peer_store import peer_store
 from amonsul.jobs.kinds.resource_modification import resource_modification
 from amonsul.jobs.kinds.split_study import split_study
 from amonsul.jobs.kinds.storage_commitment_scp import storage_commitment_scp
 from amonsul.jobs.outgoing import outgoing
+from amonsul.jobs.peers import PeerClient
 from amonsul.jobs.webhooks import WebhookSender
 from amonsul.web.server import build_application, listening_sockets, server_config
 from amonsul.web.services import Remotes, Services, Switch, Switches
@@ -202,13 +206,14 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
         settings.modalities(configuration),
         in_database=configuration.flag("DicomModalitiesInDatabase"),
     )
+    peers = _peers(configuration, archive)
     arrivals = MoveArrivals()
     client = _dicom_client(configuration, archive, codecs)
     upkeep = _upkeep(configuration, archive)
     webhooks = _webhooks(configuration, archive)
     dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
     commit = _committer(configuration, archive, client)
-    kinds = _kinds(configuration, archive, codecs, client, arrivals, commit)
+    kinds = _kinds(configuration, archive, codecs, client, arrivals, commit, peers)
     jobs = JobEngine(archive, kinds, settings.jobs_settings(configuration))
     dicom = _dicom_servers(configuration, archive, switches, modalities, arrivals, dicom_threads, codecs, jobs)
     http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
@@ -231,7 +236,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
                 switches,
                 jobs,
                 codecs,
-                _remotes(configuration, modalities, client, commit),
+                _remotes(configuration, modalities, client, commit, peers),
             )
             services = replace(services, end=end, is_stopping=stop.is_set)
             config = server_config(build_application(services, http_threads), door.web)
@@ -267,6 +272,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
             crossing.close(_CLOSING_S / 2)
         client.close()
         modalities.forget()
+        peers.known.forget()
         codecs.close()
     return again.is_set()
 
@@ -363,8 +369,20 @@ def _dicom_client(configuration: Configuration, archive: Archive, codecs: Codecs
     return DicomClient(settings.scu_settings(configuration), _transcoder(configuration, archive, codecs))
 
 
-def _remotes(configuration: Configuration, modalities: Modalities, client: DicomClient, commit: Commit) -> Remotes:
-    """Other DICOM systems, for the REST API."""
+def _peers(configuration: Configuration, archive: Archive) -> PeerClient:
+    """Servers that are reached over REST."""
+    known = Peers(
+        archive.database,
+        settings.peers(configuration),
+        in_database=configuration.flag("OrthancPeersInDatabase"),
+    )
+    return PeerClient(known, HttpClient(settings.http_settings(configuration)))
+
+
+def _remotes(
+    configuration: Configuration, modalities: Modalities, client: DicomClient, commit: Commit, peers: PeerClient
+) -> Remotes:
+    """Other systems, for the REST API."""
     return Remotes(
         modalities,
         client,
@@ -374,6 +392,7 @@ def _remotes(configuration: Configuration, modalities: Modalities, client: Dicom
         queries_kept=configuration.number("QueryRetrieveSize"),
         logs_exports=configuration.flag("LogExportedResources"),
         commit=commit,
+        peers=peers,
     )
 
 
@@ -394,11 +413,13 @@ def _kinds(
     client: DicomClient,
     arrivals: MoveArrivals,
     commit: Commit,
+    peers: PeerClient,
 ) -> Kinds:
     """All kinds of jobs."""
     return Kinds(
         (
             modality_store(archive, client, commit),
+            peer_store(archive, codecs, peers),
             storage_commitment_scp(
                 archive, client, checks_files=configuration.flag("Amonsul.StorageCommitmentChecksFiles")
             ),

@@ -110,27 +110,37 @@ def post(
         connection.close()
 
 
-def _connect(address: WebAddress, timeout_s: float, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
+def dial(address: WebAddress, timeout_s: float | None) -> socket.socket:
+    """A TCP connection to an address that may be spoken to.
+
+    Raises:
+        OSError: it cannot be reached, or may not be.
+    """
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     if not all(is_allowed(str(each[4][0])) for each in found):
         raise OSError("its address is one that requests may not go to")
     error: OSError | None = None
     for _, _, _, _, place in found:
         try:
-            plain = socket.create_connection((str(place[0]), address.port), timeout=timeout_s)
+            link = socket.create_connection((str(place[0]), address.port), timeout=timeout_s)
         except OSError as failure:
             error = failure
             continue
-        try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if address.scheme == "https":
-                context = tls or ssl.create_default_context()
-                connection.sock = context.wrap_socket(plain, server_hostname=address.host)
-            else:
-                connection.sock = plain
-        except BaseException:
-            plain.close()
-            raise
-        return connection
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return link
     raise error or OSError("no address")
+
+
+def _connect(address: WebAddress, timeout_s: float, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
+    plain = dial(address, timeout_s)
+    try:
+        if address.scheme == "https":
+            context = tls or ssl.create_default_context()
+            connection.sock = context.wrap_socket(plain, server_hostname=address.host)
+        else:
+            connection.sock = plain
+    except BaseException:
+        plain.close()
+        raise
+    return connection

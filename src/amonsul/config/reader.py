@@ -104,6 +104,10 @@ class Configuration:
         """A list of files or folders, likewise."""
         return tuple((self._folder_of(path) / text).absolute() for text in self.texts(path))
 
+    def folder_of(self, path: str) -> Path:
+        """From where relative names of files in an option count."""
+        return self._folder_of(path)
+
     def _folder_of(self, path: str) -> Path:
         source = self.given.get(path)
         return source.folder if source else Path.cwd()

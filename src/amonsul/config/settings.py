@@ -19,7 +19,9 @@ from typing import Final, TypeVar
 from amonsul.archive.context import ArchiveSettings, Overwrite, StorageAccess, StorageMode
 from amonsul.archive.edit import LABEL
 from amonsul.archive.modalities import Modality, parse_modalities
+from amonsul.archive.peers import Peer, parse_peers
 from amonsul.clients.dimse import ScuSettings
+from amonsul.clients.http import HttpSettings, Proxy
 from amonsul.config import dicom_tls
 from amonsul.config.kinds import Json
 from amonsul.config.reader import Configuration
@@ -202,6 +204,28 @@ def stable_age_s(configuration: Configuration) -> float:
 def modalities(configuration: Configuration) -> Mapping[str, Modality]:
     """The modalities of the files."""
     return _tell("DicomModalities", configuration, lambda: parse_modalities(configuration.table("DicomModalities")))
+
+
+def peers(configuration: Configuration) -> Mapping[str, Peer]:
+    """The peers of the files."""
+    folder = configuration.folder_of("OrthancPeers")
+    read = partial(parse_peers, configuration.table("OrthancPeers"), folder)
+    return _tell("OrthancPeers", configuration, read)
+
+
+def http_settings(configuration: Configuration) -> HttpSettings:
+    """How this server calls others over HTTP."""
+    proxy = configuration.text("HttpProxy")
+    authorities = configuration.path("HttpsCACertificates") if configuration.text("HttpsCACertificates") else None
+    if authorities is not None and not authorities.is_file():
+        raise configuration.refuse("HttpsCACertificates", f"there is no file {authorities}")
+    return HttpSettings(
+        proxy=_tell("HttpProxy", configuration, partial(Proxy.parse, proxy)) if proxy else None,
+        timeout_s=configuration.number("HttpTimeout"),
+        verifies=configuration.flag("HttpsVerifyPeers"),
+        authorities=authorities,
+        is_verbose=configuration.flag("HttpVerbose"),
+    )
 
 
 def dimse_settings(configuration: Configuration) -> DimseSettings:
@@ -483,6 +507,8 @@ def build_all(configuration: Configuration) -> None:
     main_tags(configuration, dictionary(configuration))
     archive_settings(configuration)
     modalities(configuration)
+    peers(configuration)
+    http_settings(configuration)
     dimse_settings(configuration)
     accepted_transfer_syntaxes(configuration, ())
     web_settings(configuration)

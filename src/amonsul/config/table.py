@@ -471,36 +471,33 @@ MODALITIES: Final = Area(
             {},
             'Remote servers reached over REST, by symbolic name: [ "url", "user", "password" ] or an object with Url, Username, '
             "Password, HttpHeaders, CertificateFile, CertificateKeyFile, CertificateKeyPassword, Timeout.",
-            served=False,
             example={"sample": ["http://127.0.0.1:8043/"]},
         ),
-        Option(
-            "OrthancPeersInDatabase", FLAG, False, "Keep the peers in the database, not in the files.", served=False
-        ),
+        Option("OrthancPeersInDatabase", FLAG, False, "Keep the peers in the database, not in the files."),
         Option(
             "HttpProxy",
             TEXT,
             "",
             "Proxy for the requests of this server, host:port or user:password@host:port.",
-            served=False,
         ),
-        Option("HttpVerbose", FLAG, False, "Log the requests of this server in detail.", served=False),
+        Option("HttpVerbose", FLAG, False, "Log each request of this server to another."),
         Option(
-            "HttpTimeout", _SECONDS, 60, "Seconds that a request of this server may take; 0 for no limit.", served=False
+            "HttpTimeout",
+            _SECONDS,
+            60,
+            "Seconds that this server waits for another to go on in a request; 0 for no limit.",
         ),
         Option(
             "HttpsVerifyPeers",
             FLAG,
             True,
             "Check the certificates of the HTTPS servers that this server calls.",
-            served=False,
         ),
         Option(
             "HttpsCACertificates",
             TEXT,
             "",
             "PEM file of the authorities to trust; the system's if empty.",
-            served=False,
         ),
         Section(
             "Pkcs11",

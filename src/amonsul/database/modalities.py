@@ -1,7 +1,7 @@
-"""Remote DICOM systems that were added while the server runs; the values are JSON.
+"""Remotes that were added while the server runs, modalities and peers; the values are JSON.
 
-The empty scope is for good. Another scope is one run of the server: what it holds lies over the configuration, and a
-value of None there hides a modality of the configuration.
+The scopes that are named here are for good. Another scope is one run of the server: what it holds lies over the
+configuration, and a value of None there hides a remote of the configuration.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from typing import Final
 from amonsul.database.engine import Transaction
 
 FOR_GOOD: Final = ""
+"""Scope of modalities."""
+PEERS: Final = "peers:"
+"""Scope of peers; those of runs begin with it."""
 
 
 def of_scope(tx: Transaction, scope: str) -> dict[str, str | None]:

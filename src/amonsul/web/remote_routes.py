@@ -12,7 +12,7 @@ from amonsul.web.routing import Body, Handler, Parameter, Route
 _JSON = "application/json"
 _TEXT = "text/plain"
 
-_EXPAND = Parameter("expand", "Describe them instead of listing names.", "boolean")
+EXPAND = Parameter("expand", "Describe them instead of listing names.", "boolean")
 _SIMPLIFY = Parameter("simplify", "Attributes by name, values alone.", "boolean")
 _SHORT = Parameter("short", "Attributes by number, values alone.", "boolean")
 
@@ -21,8 +21,8 @@ _TIMEOUT = Parameter("Timeout", "Seconds to wait for each answer.", "integer")
 _CHECK_FIND = Parameter("CheckFind", "Make a search, too, that finds nothing.", "boolean")
 _LEVEL = Parameter("Level", "`Patient`, `Study`, `Series` or `Instance`.")
 _QUERY = Parameter("Query", "Attributes, by name or number, with the values to match.", "object")
-_PERMISSIVE = Parameter("Permissive", "Go on where single resources fail.", "boolean")
-_JOB = (
+PERMISSIVE = Parameter("Permissive", "Go on where single resources fail.", "boolean")
+JOB = (
     Parameter("Synchronous", "Answer when the job has ended; the default.", "boolean"),
     Parameter("Asynchronous", "Answer at once, with the address of the job.", "boolean"),
     Parameter("Priority", "Of the job; higher ones go first.", "integer"),
@@ -60,8 +60,8 @@ _RETRIEVE = (
     Parameter("RetrieveMethod", "`C-MOVE`, `C-GET` or `SystemDefault`."),
     *_FORM,
     _TIMEOUT,
-    _PERMISSIVE,
-    *_JOB,
+    PERMISSIVE,
+    *JOB,
 )
 
 
@@ -76,7 +76,7 @@ def remote_routes() -> Iterator[Route]:
 
 def _known() -> Iterator[Route]:
     tag, one = "Modalities", "/modalities/{id}"
-    yield Route("GET", "/modalities", modalities.list_modalities, "List modalities", tag, parameters=(_EXPAND,))
+    yield Route("GET", "/modalities", modalities.list_modalities, "List modalities", tag, parameters=(EXPAND,))
     yield Route("GET", one, modalities.list_operations, "List what can be asked of a modality", tag)
     yield Route("GET", f"{one}/configuration", modalities.get_configuration, "Describe a modality", tag)
     yield Route(
@@ -145,8 +145,8 @@ def _asked() -> Iterator[Route]:
             Parameter("MoveOriginatorID", "The message ID of that C-MOVE.", "integer"),
             Parameter("StorageCommitment", "Ask for storage commitment afterwards.", "boolean"),
             _TIMEOUT,
-            _PERMISSIVE,
-            *_JOB,
+            PERMISSIVE,
+            *JOB,
         ),
         (_JSON, _TEXT),
     )
@@ -204,14 +204,14 @@ def _asked() -> Iterator[Route]:
         modalities.move,
         "Have a modality send something",
         "C-MOVE.",
-        (_LEVEL, resources, _RETRIEVE[0], _LOCAL_AET, _TIMEOUT, _PERMISSIVE, *_JOB),
+        (_LEVEL, resources, _RETRIEVE[0], _LOCAL_AET, _TIMEOUT, PERMISSIVE, *JOB),
     )
     yield post(
         "get",
         modalities.get,
         "Retrieve from a modality",
         "C-GET.",
-        (_LEVEL, resources, _LOCAL_AET, _TIMEOUT, _PERMISSIVE, *_JOB),
+        (_LEVEL, resources, _LOCAL_AET, _TIMEOUT, PERMISSIVE, *JOB),
     )
 
 
@@ -267,7 +267,7 @@ def _queries() -> Iterator[Route]:
         remote_queries.list_answers,
         "List what was found",
         tag,
-        parameters=(_EXPAND, _SIMPLIFY, _SHORT),
+        parameters=(EXPAND, _SIMPLIFY, _SHORT),
     )
     yield Route(
         "POST",

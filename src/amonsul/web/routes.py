@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from amonsul.dicom.levels import Level
-from amonsul.web import image_routes, job_routes, openapi, remote_routes
+from amonsul.web import image_routes, job_routes, openapi, peer_routes, remote_routes
 from amonsul.web.dicomweb.routes import dicom_web_routes
 from amonsul.web.rest import attachments, changes, resources, search, tags, tools, uploads
 from amonsul.web.routing import Body, Parameter, Route
@@ -77,6 +77,7 @@ def routes(settings: WebSettings) -> Sequence[Route]:
     table += job_routes.job_routes()
     table += image_routes.image_routes()
     table += remote_routes.remote_routes()
+    table += peer_routes.peer_routes()
     table += dicom_web_routes(settings.dicom_web)
     table += upkeep_routes()
     table += openapi.documentation_routes(lambda: routes(settings))

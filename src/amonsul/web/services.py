@@ -15,6 +15,7 @@ from amonsul.errors import NotImplementedHere
 from amonsul.imaging.codecs import Codecs, LocalCodecs
 from amonsul.jobs.commitment import Commit
 from amonsul.jobs.engine import JobEngine
+from amonsul.jobs.peers import PeerClient
 from amonsul.web.settings import SystemInformation, WebSettings
 
 V = TypeVar("V")
@@ -78,6 +79,7 @@ class Remotes:
         queries_kept: searches that are remembered; 0 for all (`QueryRetrieveSize`).
         logs_exports: whether what is sent is noted (`LogExportedResources`).
         commit: asks for storage commitment; None where nobody does.
+        peers: servers that are reached over REST; None where nobody speaks to them.
     """
 
     modalities: Modalities
@@ -88,6 +90,7 @@ class Remotes:
     queries_kept: int = 100
     logs_exports: bool = False
     commit: Commit | None = None
+    peers: PeerClient | None = None
 
     def calling(self, modality: Modality) -> str:
         """Our AE title towards a modality."""

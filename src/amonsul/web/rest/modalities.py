@@ -162,9 +162,8 @@ def _check_find(services: Services, modality: Modality) -> None:
 def store(services: Services, request: Request) -> Response:
     """POST /modalities/{id}/store."""
     modality = _modality(services, request)
-    body = _store_body(request)
-    names, options = _resources(body)
-    archive, remotes = services.archive, services.remotes
+    names, options = store_body(request)
+    remotes = services.remotes
     parameters = jobs.parse_parameters(options)
     remote = overridden(modality, options)
     if "CalledAet" in options:
@@ -173,21 +172,12 @@ def store(services: Services, request: Request) -> Response:
         remote = replace(remote, host=text(options, "Host"))
     if "Port" in options:
         remote = replace(remote, port=_port(options))
-    resources = {OrthancId(name): _level(services, OrthancId(name)) for name in sorted(names)}
-    instances: dict[OrthancId, None] = {}
-    for orthanc_id, level in resources.items():
-        if level is Level.INSTANCE:
-            instances[orthanc_id] = None
-        else:
-            instances.update(dict.fromkeys(find.descendant_ids(archive, level, orthanc_id, Level.INSTANCE)))
-        if remotes.logs_exports:
-            identifiers = _identifiers(services, level, orthanc_id)
-            changes.log_export(archive, level, orthanc_id, request.params["id"], identifiers)
+    resources, instances = resources_to_send(services, names, request.params["id"])
     arguments = ModalityStore(
         remote,
         remotes.calling(remote),
-        tuple(Reference(orthanc_id, level.type_name) for orthanc_id, level in resources.items()),
-        tuple(instances),
+        resources,
+        instances,
         permissive=parameters.permissive,
         move_originator_aet=ae_title(options, "MoveOriginatorAet"),
         move_originator_id=natural(options, "MoveOriginatorID", 0xFFFF),
@@ -216,6 +206,37 @@ def store_straight(services: Services, request: Request) -> Response:
     for outcome in services.remotes.client.store(modality, [instance]):
         outcome.raise_failure(modality)
     return json({"SOPClassUID": sop_class_uid, "SOPInstanceUID": sop_instance_uid})
+
+
+def resources_to_send(
+    services: Services, names: set[str], remote_name: str
+) -> tuple[tuple[Reference, ...], tuple[OrthancId, ...]]:
+    """Named resources with the instances below them, which are noted as exported if that is wanted.
+
+    Raises:
+        UnknownResource: one of them is not there.
+    """
+    archive = services.archive
+    resources = {OrthancId(name): _level(services, OrthancId(name)) for name in sorted(names)}
+    instances: dict[OrthancId, None] = {}
+    for orthanc_id, level in resources.items():
+        if level is Level.INSTANCE:
+            instances[orthanc_id] = None
+        else:
+            instances.update(dict.fromkeys(find.descendant_ids(archive, level, orthanc_id, Level.INSTANCE)))
+        if services.remotes.logs_exports:
+            identifiers = _identifiers(services, level, orthanc_id)
+            changes.log_export(archive, level, orthanc_id, remote_name, identifiers)
+    return tuple(Reference(each, level.type_name) for each, level in resources.items()), tuple(instances)
+
+
+def store_body(request: Request) -> tuple[set[str], Mapping[str, Json]]:
+    """Which resources a body names for sending, and the options around them.
+
+    Raises:
+        BadFileFormat: it names none, or is malformed.
+    """
+    return _resources(_store_body(request))
 
 
 def _store_body(request: Request) -> Json:

@@ -1,0 +1,206 @@
+"""The servers we know by name and reach over REST: what `OrthancPeers` and `/peers/{id}` hold.
+
+A peer is written as an array `[url]` or `[url, username, password]`, or as an object with any of the fields; members
+that are no fields are properties of the user's own and are kept. Passwords, and values of headers, are kept and never
+shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from amonsul.archive.modalities import check_name
+from amonsul.errors import BadFileFormat, InexistentFile, NotImplementedHere, ParameterOutOfRange
+
+OPERATIONS: Final = ("configuration", "store", "store-straight", "system")
+
+_FIELDS: Final = frozenset(
+    {
+        *("Url", "URL", "Username", "Password", "HttpHeaders", "Timeout", "Pkcs11"),
+        *("CertificateFile", "CertificateKeyFile", "CertificateKeyPassword"),
+    }
+)
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SECRET: Final = re.compile(r"auth|cookie|token|secret|key|password|credential", re.IGNORECASE)
+_MAX_TIMEOUT_S: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One remote server.
+
+    Attributes:
+        url: root of its REST API, with a slash at the end.
+        http_headers: sent with each request.
+        certificate_file: PEM file of our certificate towards it.
+        certificate_key_file: PEM file of its key, if that is a file of its own.
+        timeout_s: longest wait for it; 0 for the usual one.
+        properties: the user's own.
+    """
+
+    url: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    http_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificate_file: str = ""
+    certificate_key_file: str = ""
+    certificate_key_password: str = field(default="", repr=False)
+    timeout_s: int = 0
+    properties: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Everything, secrets as well: how it is kept."""
+        kept: dict[str, object] = {
+            **self._shown(),
+            "HttpHeaders": dict(self.http_headers),
+            "Password": self.password,
+            "CertificateKeyPassword": self.certificate_key_password,
+        }
+        return kept
+
+    def describe(self) -> dict[str, object]:
+        """The object that `/peers/{id}/configuration` answers: names of headers, and that passwords are set."""
+        shown: dict[str, object] = {**self._shown(), "HttpHeaders": sorted(self.http_headers)}
+        if self.username:
+            shown["Password"] = None
+        if self.certificate_key_password:
+            shown["CertificateKeyPassword"] = None
+        return shown
+
+    def describe_for_job(self) -> object:
+        """What the content of a job tells of it; no passwords, nor headers whose names sound like secrets."""
+        shown = self._shown()
+        if shown.keys() <= {"Url", "Pkcs11", "Timeout"} and not self.timeout_s and not self.http_headers:
+            return [self.url]
+        headers = {name: None if _SECRET.search(name) else value for name, value in self.http_headers.items()}
+        return {**shown, "HttpHeaders": headers}
+
+    def _shown(self) -> dict[str, object]:
+        shown: dict[str, object] = {**self.properties, "Url": self.url, "Pkcs11": False, "Timeout": self.timeout_s}
+        if self.username:
+            shown["Username"] = self.username
+        if self.certificate_file:
+            shown["CertificateFile"] = self.certificate_file
+        if self.certificate_key_file:
+            shown["CertificateKeyFile"] = self.certificate_key_file
+        return shown
+
+
+def parse_peer(value: object, folder: Path | None = None) -> Peer:
+    """Read a peer from either JSON form.
+
+    Args:
+        value: parsed JSON.
+        folder: where relative names of files count from; the current one unless given.
+
+    Raises:
+        BadFileFormat: a field is missing or of the wrong type.
+        ParameterOutOfRange: a URL that is not one of http or https.
+        InexistentFile: a file of a certificate is not there.
+        NotImplementedHere: the key is to be found in a hardware token.
+    """
+    match value:
+        case [str(url)]:
+            return Peer(_url(url))
+        case [str(url), str(username), str(password)]:
+            return Peer(_url(url), username, password)
+        case {**members}:
+            return _from_object(members, folder or Path.cwd())
+        case _:
+            raise BadFileFormat
+
+
+def parse_peers(value: object, folder: Path | None = None) -> dict[str, Peer]:
+    """Read the `OrthancPeers` option: an object of peers by name.
+
+    Raises:
+        AmonsulError: as `parse_peer`; the details name the peer.
+    """
+    if not isinstance(value, Mapping):
+        raise BadFileFormat("an object is expected in OrthancPeers")
+    peers: dict[str, Peer] = {}
+    for name, entry in value.items():
+        try:
+            peers[check_name(str(name))] = parse_peer(entry, folder)
+        except (BadFileFormat, ParameterOutOfRange, InexistentFile, NotImplementedHere) as error:
+            raise type(error)(f"peer {name}: {error.details or error.message}") from error
+    return peers
+
+
+def _from_object(members: Mapping[object, object], folder: Path) -> Peer:
+    if members.get("Pkcs11", False) is not False:
+        if not isinstance(members["Pkcs11"], bool):
+            raise BadFileFormat("Boolean value expected in field: Pkcs11")
+        raise NotImplementedHere(
+            "keys in hardware tokens (Pkcs11) are not supported; name a CertificateFile and a CertificateKeyFile"
+        )
+    return Peer(
+        _url(_text(members, "Url") or _text(members, "URL")),
+        _text(members, "Username"),
+        _text(members, "Password"),
+        _headers(members.get("HttpHeaders", {})),
+        certificate_file=_file(members, "CertificateFile", folder),
+        certificate_key_file=_file(members, "CertificateKeyFile", folder),
+        certificate_key_password=_text(members, "CertificateKeyPassword"),
+        timeout_s=_seconds(members.get("Timeout", 0)),
+        properties={str(name): _property(name, each) for name, each in members.items() if name not in _FIELDS},
+    )
+
+
+def _text(members: Mapping[object, object], name: str) -> str:
+    value = members.get(name, "")
+    if not isinstance(value, str):
+        raise BadFileFormat(f"String value expected in field: {name}")
+    return value
+
+
+def _url(text: str) -> str:
+    if not text:
+        raise BadFileFormat("Empty URL")
+    try:
+        parts = urlsplit(text)
+        has_credentials = "@" in parts.netloc
+    except ValueError as error:
+        raise ParameterOutOfRange(f"not a URL: {error}") from error
+    if parts.scheme and "://" in text and parts.scheme not in ("http", "https"):
+        raise ParameterOutOfRange("the URL of a peer must begin with http:// or https://")
+    if has_credentials:
+        raise ParameterOutOfRange("the URL of a peer must not hold credentials; they belong into Username and Password")
+    return text if text.endswith("/") else f"{text}/"
+
+
+def _headers(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise BadFileFormat
+    headers = {}
+    for name, content in value.items():
+        if not isinstance(name, str) or not isinstance(content, str):
+            raise BadFileFormat
+        if not _HEADER_NAME.fullmatch(name) or not content.isascii() or not (content.isprintable() or not content):
+            raise ParameterOutOfRange(f"not a header of HTTP: {name[:80]}")
+        headers[name] = content
+    return headers
+
+
+def _file(members: Mapping[object, object], name: str, folder: Path) -> str:
+    given = _text(members, name)
+    if given and not (folder / given).is_file():
+        raise InexistentFile(f"Cannot open certificate file: {given}")
+    return str((folder / given).absolute()) if given else ""
+
+
+def _seconds(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise BadFileFormat("Unsigned integer value expected in field: Timeout")
+    return min(value, _MAX_TIMEOUT_S)
+
+
+def _property(name: object, value: object) -> object:
+    if value is not None and not isinstance(value, str | bool | int | float):
+        raise BadFileFormat(f"String value expected in field: {name}")
+    return value

@@ -1,0 +1,105 @@
+"""The remotes of one sort that are known now: those of the configuration, and those added through the REST API.
+
+Kept in the database, the index alone counts, for all servers that share it. Otherwise the configuration counts, and
+what is added, changed or removed lies over it until the server ends; it is in the index all the same, under the scope
+of this run, so that all processes of the run see it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Generic, TypeVar
+
+import orjson
+
+from amonsul.archive.modalities import check_name
+from amonsul.database import Database, modalities
+from amonsul.errors import AmonsulError
+
+R = TypeVar("R")
+
+
+class RemoteList(ABC, Generic[R]):
+    """What the REST API shows and changes; may be used from any thread.
+
+    Args:
+        configured: those of the configuration; without meaning if they are kept in the database.
+        in_database: whether they are.
+        run: names this run of the server, the same in all its processes.
+    """
+
+    SCOPE: ClassVar[str]
+    """Where this sort is kept for good; scopes of runs begin with it."""
+
+    def __init__(
+        self, database: Database, configured: Mapping[str, R], *, in_database: bool = False, run: str = ""
+    ) -> None:
+        self._database = database
+        self._configured = {} if in_database else dict(configured)
+        self._is_for_good = in_database
+        self._scope = self.SCOPE if in_database else self.SCOPE + (run or uuid.uuid4().hex)
+
+    def all(self) -> dict[str, R]:
+        """By symbolic name, in order of names."""
+        with self._database.read() as tx:
+            changed = modalities.of_scope(tx, self._scope)
+        known = dict(self._configured)
+        for name, value in changed.items():
+            if value is None:
+                known.pop(name, None)
+            else:
+                known[name] = self._decode(orjson.loads(value))
+        return dict(sorted(known.items()))
+
+    def get(self, name: str) -> R:
+        """One by its symbolic name.
+
+        Raises:
+            AmonsulError: there is none; which error depends on the sort.
+        """
+        found = self.all().get(name)
+        if found is None:
+            raise self._unknown(name)
+        return found
+
+    def put(self, name: str, remote: R) -> None:
+        """Add or change one.
+
+        Raises:
+            BadFileFormat: no remote can have this name.
+        """
+        check_name(name)
+        value = orjson.dumps(self._encode(remote)).decode()
+        self._database.write(lambda tx: modalities.put(tx, self._scope, name, value))
+
+    def remove(self, name: str) -> None:
+        """Remove one.
+
+        Raises:
+            InexistentItem: there is none.
+        """
+        if name not in self.all():
+            raise self._not_removable(name)
+        if name in self._configured:
+            self._database.write(lambda tx: modalities.put(tx, self._scope, name, None))
+        else:
+            self._database.write(lambda tx: modalities.remove(tx, self._scope, name))
+
+    def forget(self) -> None:
+        """The server ends: what was meant for this run only is dropped."""
+        if not self._is_for_good:
+            self._database.write(lambda tx: modalities.forget_scope(tx, self._scope))
+
+    @abstractmethod
+    def _encode(self, remote: R) -> dict[str, object]: ...
+
+    @abstractmethod
+    def _decode(self, value: object) -> R: ...
+
+    @abstractmethod
+    def _unknown(self, name: str) -> AmonsulError: ...
+
+    @abstractmethod
+    def _not_removable(self, name: str) -> AmonsulError: ...

@@ -1,0 +1,411 @@
+"""The HTTP client for the servers that we call: peers, and whoever else speaks a web API.
+
+A session is with one server, on one connection that is kept while it is used. Where it may go is decided in
+`clients.web_address`: http and https, no address that could be turned against us. No redirect is followed, so
+credentials go nowhere but to the server they are for. What the other side answers is bounded.
+
+A kept connection may end at any moment between two requests. A request that finds it so is sent once more on a new one;
+what is sent here can be sent twice: queries, and instances that their receiver knows by their identifiers.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from amonsul.clients.web_address import WebAddress, dial, is_allowed
+from amonsul.errors import InexistentFile, NetworkProtocolError, ParameterOutOfRange
+
+logger = logging.getLogger(__name__)
+
+MAX_ANSWER: Final = 16 << 20
+"""Longest answer that is read, in bytes."""
+_LONGEST_HEAD: Final = 16 << 10
+_CONTEXTS_KEPT: Final = 64
+
+
+class RemoteRefusal(NetworkProtocolError):
+    """A web server answered a request with a status that is no success; `status` is that."""
+
+    @classmethod
+    def of(cls, method: str, url: str, status: int) -> RemoteRefusal:
+        """Make one."""
+        return cls(f"{method} {url} was answered with HTTP status {status}", {"HttpStatus": status})
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the answer."""
+        match self.payload:
+            case {"HttpStatus": int(status)}:
+                return status
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Through which server requests go."""
+
+    address: WebAddress
+    authorization: str = field(default="", repr=False)
+    """Value of the header Proxy-Authorization; empty for none."""
+
+    @classmethod
+    def parse(cls, text: str) -> Proxy:
+        """Read `host:port` or `user:password@host:port`.
+
+        Raises:
+            ParameterOutOfRange: it is neither.
+        """
+        try:
+            parts = urlsplit(text if "://" in text else f"http://{text}")
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ParameterOutOfRange(f"not a proxy: {error}") from error
+        if parts.scheme != "http" or not host:
+            raise ParameterOutOfRange("a proxy is host:port or user:password@host:port")
+        authorization = ""
+        if parts.username is not None:
+            authorization = basic(unquote(parts.username), unquote(parts.password or ""))
+        return cls(WebAddress("http", host, port or 3128, "/"), authorization)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """How servers are called.
+
+    Attributes:
+        timeout_s: longest wait for the other side; 0 for no bound.
+        verifies: whether certificates of servers are checked.
+        authorities: PEM file of the authorities to trust; those of the system if None.
+        is_verbose: log each request.
+    """
+
+    proxy: Proxy | None = None
+    timeout_s: float = 60
+    verifies: bool = True
+    authorities: Path | None = None
+    is_verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WebServer:
+    """One server that we call.
+
+    Attributes:
+        url: root of its API.
+        headers: sent with each request.
+        certificate_file: PEM file of our certificate towards it, with the key unless that has a file of its own.
+        timeout_s: longest wait for it; 0 for the usual one.
+    """
+
+    url: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificate_file: str = ""
+    key_file: str = ""
+    key_password: str = field(default="", repr=False)
+    timeout_s: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is sent: `open` answers the length in bytes and the pieces, and may be called again to send it again."""
+
+    open: Callable[[], tuple[int, Iterable[bytes | memoryview]]]
+    media_type: str
+
+    @classmethod
+    def of(cls, data: bytes | memoryview, media_type: str, piece: int = 256 << 10) -> Body:
+        """Bytes that are there."""
+        view = memoryview(data)
+        return cls(
+            lambda: (len(view), (view[start : start + piece] for start in range(0, len(view), piece))), media_type
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+
+class HttpClient:
+    """Opens sessions; may be used from any thread."""
+
+    def __init__(self, settings: HttpSettings | None = None) -> None:
+        self.settings = settings or HttpSettings()
+        self._lock = threading.Lock()
+        self._contexts: dict[object, ssl.SSLContext] = {}
+
+    def session(self, server: WebServer) -> Session:
+        """A session with a server, for one thread at a time. Nothing is opened before the first request.
+
+        Raises:
+            ParameterOutOfRange: its URL is none that may be called.
+        """
+        return Session(self, server)
+
+    def request(self, server: WebServer, method: str, path: str, body: Body | None = None) -> Answer:
+        """A single request, see `Session.request`."""
+        with self.session(server) as session:
+            return session.request(method, path, body)
+
+    def tls(self, server: WebServer) -> ssl.SSLContext:
+        """What TLS with a server needs; kept until the files of the certificate change.
+
+        Raises:
+            InexistentFile: a file is not there.
+            ParameterOutOfRange: a certificate or key cannot be used.
+        """
+        files = [each for each in (server.certificate_file, server.key_file) if each]
+        try:
+            key = (*files, server.key_password, *(Path(each).stat().st_mtime_ns for each in files))
+        except OSError as error:
+            raise InexistentFile(f"Cannot open certificate file: {error.filename}") from error
+        with self._lock:
+            if key in self._contexts:
+                return self._contexts[key]
+            if len(self._contexts) >= _CONTEXTS_KEPT:
+                self._contexts.clear()
+            made = self._contexts[key] = self._new_context(server)
+            return made
+
+    def _new_context(self, server: WebServer) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.settings.authorities)
+        except (OSError, ssl.SSLError) as error:
+            raise ParameterOutOfRange(f"cannot use the authorities of {self.settings.authorities}: {error}") from error
+        if not self.settings.verifies:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if server.certificate_file:
+            try:
+                # A callable, so that OpenSSL never asks for a password at the terminal.
+                context.load_cert_chain(
+                    server.certificate_file, server.key_file or None, password=lambda: server.key_password
+                )
+            except (OSError, ssl.SSLError, ValueError) as error:
+                raise ParameterOutOfRange(f"cannot use the certificate {server.certificate_file}: {error}") from error
+        return context
+
+
+class Session:
+    """Requests to one server on one connection, which is made anew when the server closes it."""
+
+    def __init__(self, client: HttpClient, server: WebServer) -> None:
+        self._client = client
+        self._server = server
+        self._address = WebAddress.parse(server.url)
+        self._timeout_s = server.timeout_s or client.settings.timeout_s or None
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def url(self, path: str) -> str:
+        """A path below the root of the API, as a URL."""
+        return f"{self._address.scheme}://{self._address.authority}{self._target(path)}"
+
+    def request(
+        self, method: str, path: str, body: Body | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send a request and read the answer, whatever its status.
+
+        Args:
+            method: of HTTP.
+            path: below the root of the API, in ASCII, with its query.
+            body: to send.
+            headers: besides those of the server.
+
+        Raises:
+            NetworkProtocolError: the server cannot be reached, may not be, or does not speak HTTP.
+            ParameterOutOfRange: a header, or our certificate, cannot be used.
+        """
+        started = time.monotonic()
+        try:
+            answer = self._attempt(method, path, body, headers or {})
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            self.close()
+            reason = str(error) or type(error).__name__
+            raise NetworkProtocolError(f"cannot speak to {self.url(path)}: {reason}") from error
+        except ValueError as error:
+            self.close()
+            raise ParameterOutOfRange(f"cannot be sent to {self.url(path)}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        if self._client.settings.is_verbose:
+            taken_ms = (time.monotonic() - started) * 1000
+            logger.info("%s %s was answered with %d in %.0f ms", method, self.url(path), answer.status, taken_ms)
+        return answer
+
+    def require(
+        self, method: str, path: str, body: Body | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """The same, for a caller who needs a success.
+
+        Raises:
+            RemoteRefusal: the status is not 2xx.
+        """
+        answer = self.request(method, path, body, headers)
+        if not answer.is_success:
+            raise RemoteRefusal.of(method, self.url(path), answer.status)
+        return answer
+
+    def _target(self, path: str) -> str:
+        root, _, query = self._address.target.partition("?")
+        target = f"{root.rstrip('/')}/{path.lstrip('/')}"
+        return f"{target}?{query}" if query else target
+
+    def _attempt(self, method: str, path: str, body: Body | None, headers: Mapping[str, str]) -> Answer:
+        if self._connection is not None and self._connection.sock is not None:
+            try:
+                return self._exchange(self._connection, method, path, body, headers)
+            except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                self.close()
+        self._connection = self._connect()
+        return self._exchange(self._connection, method, path, body, headers)
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: Body | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        target = self._target(path)
+        proxy = self._client.settings.proxy
+        if proxy is not None and self._address.scheme == "http":
+            target = f"http://{self._address.authority}{target}"
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        length, pieces = (0, None) if body is None else body.open()
+        for name, value in self._headers(body, length, headers).items():
+            connection.putheader(name, value)
+        try:
+            connection.endheaders(pieces)
+        except (BrokenPipeError, ConnectionResetError):
+            # A server may refuse before it has read everything; what it said is worth more than that it hung up.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                refusal = self._answer(connection)
+                self.close()
+                return refusal
+            raise
+        return self._answer(connection)
+
+    def _headers(self, body: Body | None, length: int, more: Mapping[str, str]) -> dict[str, str]:
+        proxy = self._client.settings.proxy
+        sent = {"Host": self._address.authority, "Accept": "*/*", "User-Agent": "Amonsul"}
+        if self._server.username or self._server.password:
+            sent["Authorization"] = basic(self._server.username, self._server.password)
+        if proxy is not None and proxy.authorization and self._address.scheme == "http":
+            sent["Proxy-Authorization"] = proxy.authorization
+        if body is not None:
+            sent["Content-Type"] = body.media_type
+        for name, value in (*self._server.headers.items(), *more.items()):
+            for known in [known for known in sent if known.lower() == name.lower()]:
+                del sent[known]
+            sent[name] = value
+        if body is not None:
+            sent = {name: value for name, value in sent.items() if name.lower() not in _FRAMING}
+            sent["Content-Length"] = str(length)
+        return sent
+
+    def _answer(self, connection: http.client.HTTPConnection) -> Answer:
+        response = connection.getresponse()
+        data = response.read(MAX_ANSWER + 1)
+        if len(data) > MAX_ANSWER:
+            raise NetworkProtocolError(f"{self._address.authority} answers with more than {MAX_ANSWER} bytes")
+        if not response.isclosed():
+            response.read()
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, data)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        address, proxy = self._address, self._client.settings.proxy
+        context = self._client.tls(self._server) if address.scheme == "https" else None
+        if proxy is None:
+            link = dial(address, self._timeout_s)
+        else:
+            _check_behind_proxy(address)
+            link = dial(proxy.address, self._timeout_s)
+        try:
+            if proxy is not None and context is not None:
+                _tunnel(link, address, proxy)
+            if context is not None:
+                link = context.wrap_socket(link, server_hostname=address.host)
+        except BaseException:
+            link.close()
+            raise
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=self._timeout_s)
+        connection.sock = link
+        connection.auto_open = 0  # it would connect by itself, to whatever the name means by then
+        return connection
+
+
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+
+
+def basic(username: str, password: str) -> str:
+    """Value of an Authorization header (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def _check_behind_proxy(address: WebAddress) -> None:
+    """The proxy resolves names itself; what we know of them is checked all the same."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError:
+        return  # names that only the proxy knows
+    if not all(is_allowed(str(each[4][0])) for each in found):
+        raise OSError("its address is one that requests may not go to")
+
+
+def _tunnel(link: socket.socket, address: WebAddress, proxy: Proxy) -> None:
+    """Ask a proxy to connect us with a server (RFC 9110 §9.3.6)."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    place = f"{host}:{address.port}"
+    lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    link.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
+    head = bytearray()
+    while not head.endswith(b"\r\n\r\n"):
+        byte = link.recv(1)  # not one more: what follows belongs to TLS
+        if not byte or len(head) > _LONGEST_HEAD:
+            raise OSError("the proxy does not answer as one")
+        head += byte
+    parts = head.split(b" ", 2)
+    if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or parts[1][:1] != b"2":
+        raise OSError(f"the proxy refuses: {head[:80].splitlines()[0].decode('latin-1')}")

@@ -1,0 +1,72 @@
+"""Peers as they are called: the value that `OrthancPeers` gave, as a server of the HTTP client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from amonsul.archive.peer_list import Peers
+from amonsul.archive.peers import Peer
+from amonsul.clients.http import Answer, Body, HttpClient, RemoteRefusal, Session, WebServer
+
+INSTANCES: Final = "instances"
+"""Where a peer takes instances, below the root of its API."""
+MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
+"""Of instances, as Orthanc sends them; what reads them knows them by their first bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerClient:
+    """Calls peers by name.
+
+    Attributes:
+        known: the peers there are.
+    """
+
+    known: Peers
+    http: HttpClient
+
+    def session(self, name: str) -> Session:
+        """A session with a peer, for one thread at a time.
+
+        Raises:
+            UnknownResource: there is none of this name.
+            ParameterOutOfRange: its URL is none that may be called.
+        """
+        return self.http.session(_server(self.known.get(name)))
+
+    def system(self, name: str) -> Answer:
+        """What a peer tells of itself.
+
+        Raises:
+            UnknownResource: there is none of this name.
+            NetworkProtocolError: it cannot be reached, or refuses.
+        """
+        with self.session(name) as session:
+            return session.require("GET", "system")
+
+    def store(self, name: str, file: bytes | memoryview) -> Answer:
+        """Send one file.
+
+        Raises:
+            UnknownResource: there is none of this name.
+            NetworkProtocolError: it cannot be reached, or refuses.
+        """
+        with self.session(name) as session:
+            try:
+                return session.require("POST", INSTANCES, Body.of(file, MEDIA_TYPE))
+            except RemoteRefusal as error:
+                raise RemoteRefusal(f"Cannot send DICOM to remote peer: {name}", error.payload) from error
+
+
+def _server(peer: Peer) -> WebServer:
+    return WebServer(
+        peer.url,
+        peer.username,
+        peer.password,
+        peer.http_headers,
+        peer.certificate_file,
+        peer.certificate_key_file,
+        peer.certificate_key_password,
+        peer.timeout_s,
+    )
