@@ -140,6 +140,29 @@ def test_a_limit_of_the_server_is_told(services: Services) -> None:
         assert "warning" not in client.get("/dicom-web/studies?limit=1").headers
 
 
+def test_a_page_takes_a_fixed_number_of_statements(
+    client: httpx.Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(client, *(dicom_file(patient, 1, 1, 1) for patient in range(1, 21)))
+    with services.archive.database.read() as tx:
+        kind = type(tx)
+    asked: list[str] = []
+    original = kind.all
+
+    def counting(self: object, sql: str, /, **params: object) -> object:
+        asked.append(sql)
+        return original(self, sql, **params)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kind, "all", counting)
+    for path in ("studies", "series", "instances"):
+        counts = []
+        for limit in (1, 20):
+            asked.clear()
+            assert len(search(client, f"{path}?PatientID=P*&includefield=all&limit={limit}")) == limit
+            counts.append(len(asked))
+        assert counts[0] == counts[1] <= 8
+
+
 @pytest.mark.parametrize(
     "query", ["StudyDate=2023*", "limit=a", "StudyDate=1-2-3", "LabelsConstraint=x", "orderby=KVP up"]
 )
