@@ -43,6 +43,7 @@ def upkeep_routes() -> Iterator[Route]:
         "Remove all summaries of the type dicom-as-json",
         "System",
         body=Body.SMALL,
+        request_types=("application/json",),
         answers=_TEXT,
     )
     yield Route(

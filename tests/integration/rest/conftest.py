@@ -10,8 +10,17 @@ from amonsul.archive.context import Archive
 from amonsul.blobs.filesystem import FilesystemBlobs
 from amonsul.database import open_database
 from amonsul.database.settings import SqliteSettings
+from amonsul.imaging.codecs import LocalCodecs
+from amonsul.jobs.engine import JobEngine
+from amonsul.jobs.kind import Kinds
+from amonsul.jobs.kinds.archive import archive_kind, media_kind
+from amonsul.jobs.kinds.merge_study import merge_study
+from amonsul.jobs.kinds.resource_modification import resource_modification
+from amonsul.jobs.kinds.split_study import split_study
 from amonsul.web.services import Services
 from tests.integration.rest.serving import serving_archive
+
+KINDS = (resource_modification, split_study, merge_study, archive_kind, media_kind)
 
 
 @pytest.fixture
@@ -32,9 +41,15 @@ def archive(folder: Path) -> Iterator[Archive]:
 
 
 @pytest.fixture
-def services(archive: Archive) -> Services:
-    """What handlers work with."""
-    return Services(archive)
+def services(archive: Archive) -> Iterator[Services]:
+    """What handlers work with, jobs included."""
+    codecs = LocalCodecs()
+    engine = JobEngine(archive, Kinds(make(archive, codecs) for make in KINDS))
+    engine.start()
+    try:
+        yield Services(archive, jobs=engine, codecs=codecs)
+    finally:
+        engine.stop()
 
 
 @pytest.fixture

@@ -128,11 +128,12 @@ def test_description(client: httpx.Client) -> None:
 
 
 def test_every_get_without_placeholders_answers(client: httpx.Client) -> None:
-    special = {"/tools/generate-uid", "/changes/stream"}  # one needs an argument, the other has no end
+    needs_argument = {f"/tools/{name}" for name in ("generate-uid", "create-archive", "create-media")}
+    special = {*needs_argument, "/tools/create-media-extended", "/wado", "/changes/stream"}  # the last has no end
     for route in routes(WebSettings()):
         if route.method == "GET" and "{" not in route.template and route.template not in special:
             answer = client.get(route.template)
-            assert answer.status_code in (200, 307), route.template
+            assert answer.status_code in (200, 307, 501), route.template  # 501: nobody speaks to other systems here
             if answer.status_code == 200:
                 assert answer.headers["content-type"].startswith(route.answers), route.template
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,29 +13,7 @@ from pydicom.dataset import Dataset
 from amonsul.archive import find, read
 from amonsul.archive.context import Archive
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.imaging.codecs import LocalCodecs
-from amonsul.jobs.engine import JobEngine
-from amonsul.jobs.kind import Kinds
-from amonsul.jobs.kinds.archive import archive_kind, media_kind
-from amonsul.jobs.kinds.merge_study import merge_study
-from amonsul.jobs.kinds.resource_modification import resource_modification
-from amonsul.jobs.kinds.split_study import split_study
-from amonsul.web.services import Services
 from tests.integration.rest.dicom_files import ROOT, dicom_file
-
-KINDS = (resource_modification, split_study, merge_study, archive_kind, media_kind)
-
-
-@pytest.fixture
-def services(archive: Archive) -> Iterator[Services]:
-    """What handlers work with, jobs included."""
-    codecs = LocalCodecs()
-    engine = JobEngine(archive, Kinds(make(archive, codecs) for make in KINDS))
-    engine.start()
-    try:
-        yield Services(archive, jobs=engine, codecs=codecs)
-    finally:
-        engine.stop()
 
 
 def store(client: httpx.Client, *files: bytes) -> list[dict[str, str]]:
