@@ -393,6 +393,7 @@ def web_settings(configuration: Configuration) -> WebSettings:
         threads=configuration.number("HttpThreadsCount"),
         maximum_connections=configuration.number("Amonsul.HttpMaximumConnections"),
         zip_utf8=configuration.flag("ZipUseUtf8"),
+        zip_streamed=configuration.flag("SynchronousZipStream"),
         dicom_web=dicom_web_settings(configuration),
         limits=BodyLimits(
             maximum_size=configuration.number("MaximumRequestBodySizeMB") * _MEGABYTE,
