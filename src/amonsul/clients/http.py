@@ -39,18 +39,14 @@ _CONTEXTS_KEPT: Final = 64
 class RemoteRefusal(NetworkProtocolError):
     """A web server answered a request with a status that is no success; `status` is that."""
 
-    @classmethod
-    def of(cls, method: str, url: str, status: int) -> RemoteRefusal:
-        """Make one."""
-        return cls(f"{method} {url} was answered with HTTP status {status}", {"HttpStatus": status})
+    status = 0
 
-    @property
-    def status(self) -> int:
-        """HTTP status of the answer."""
-        match self.payload:
-            case {"HttpStatus": int(status)}:
-                return status
-        return 0
+    @classmethod
+    def of(cls, details: str, status: int) -> RemoteRefusal:
+        """Make one."""
+        error = cls(details)
+        error.status = status
+        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +277,9 @@ class Session:
         """
         answer = self.request(method, path, body, headers)
         if not answer.is_success:
-            raise RemoteRefusal.of(method, self.url(path), answer.status)
+            raise RemoteRefusal.of(
+                f"{method} {self.url(path)} was answered with HTTP status {answer.status}", answer.status
+            )
         return answer
 
     def _target(self, path: str) -> str:

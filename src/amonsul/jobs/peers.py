@@ -56,7 +56,7 @@ class PeerClient:
             try:
                 return session.require("POST", INSTANCES, Body.of(file, MEDIA_TYPE))
             except RemoteRefusal as error:
-                raise RemoteRefusal(f"Cannot send DICOM to remote peer: {name}", error.payload) from error
+                raise RemoteRefusal.of(f"Cannot send DICOM to remote peer: {name}", error.status) from error
 
 
 def _server(peer: Peer) -> WebServer:
