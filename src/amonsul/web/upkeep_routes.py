@@ -72,6 +72,7 @@ def upkeep_routes() -> Iterator[Route]:
             "System",
             "Work under way is finished first, and jobs go on after the next start.",
             body=Body.SMALL,
+            request_types=("application/json",),
         )
     for level in Level:
         name = level.type_name.lower()
