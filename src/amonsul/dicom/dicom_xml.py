@@ -64,7 +64,7 @@ def _values(vr: str, values: Sequence[object], dictionary: Dictionary) -> Iterat
 def _person_name(groups: Mapping[str, object]) -> str:
     written = []
     for group, name in groups.items():
-        parts = zip(_NAME_COMPONENTS, str(name).rstrip("^").split("^"), strict=False)
+        parts = zip(_NAME_COMPONENTS, str(name).rstrip("^").split("^", len(_NAME_COMPONENTS) - 1), strict=False)
         inner = "".join(f"<{part}>{escape(_text(value))}</{part}>" for part, value in parts)
         written.append(f"<{group}>{inner}</{group}>")
     return "".join(written)

@@ -152,4 +152,4 @@ def _person_name(element: _Open) -> object:
             raise BadFileFormat("a person name in the Native DICOM Model is malformed")
         parts = {part.name: part.text for part in group.children}
         groups[group.name] = "^".join(parts.get(name, "") for name in _COMPONENTS).rstrip("^")
-    return groups or None
+    return {group: name for group, name in groups.items() if name} or None

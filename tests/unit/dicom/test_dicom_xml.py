@@ -36,6 +36,11 @@ def test_person_names_are_taken_apart() -> None:
     ]
 
 
+def test_no_component_of_a_name_is_lost() -> None:
+    (found,) = attributes({"00100010": {"vr": "PN", "Value": [{"Alphabetic": "a^b^c^d^e^f"}]}})
+    assert [part.text for part in found[0][0]] == ["a", "b", "c", "d", "e^f"]
+
+
 def test_sequences_have_items() -> None:
     item = {"00080100": {"vr": "SH", "Value": ["T-D1100"]}}
     (found,) = attributes({"00082218": {"vr": "SQ", "Value": [item, {}]}})
