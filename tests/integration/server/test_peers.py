@@ -1,0 +1,180 @@
+"""Instances between servers over REST: two of ours, and one of ours with Orthanc in both directions."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from pydicom.data import get_testdata_file
+
+from tests.integration.clients.peers import free_port, orthanc
+from tests.integration.server.instances import Instance
+from tests.integration.server.running import Running, serving
+
+COUNT = 40
+EXPLICIT = "1.2.840.10008.1.2.1"
+INSTANCES = [Instance(number, series=1 + number % 3) for number in range(1, COUNT + 1)]
+
+
+@contextmanager
+def two_servers(folder: Path, options: dict[str, object] | None = None) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    """One that knows the other as `other`, and the other."""
+    with serving(folder / "other") as other:
+        known: dict[str, object] = {"OrthancPeers": {"other": [other.url]}, **(options or {})}
+        with serving(folder / "one", known) as one, one.client() as here, other.client() as there:
+            yield here, there
+
+
+def fill(client: httpx.Client) -> str:
+    """Store the instances and answer the identifier of the study."""
+    for instance in INSTANCES:
+        assert client.post("/instances", content=instance.file()).status_code == 200
+    return str(client.get("/studies").json()[0])
+
+
+def same(one: httpx.Client, other: httpx.Client) -> bool:
+    """Whether both hold the same bytes."""
+    ids = sorted(one.get("/instances").json())
+    files = ([client.get(f"/instances/{each}/file").content for each in ids] for client in (one, other))
+    return ids == sorted(other.get("/instances").json()) and next(files) == next(files)
+
+
+def test_a_study_goes_to_a_peer_byte_by_byte(tmp_path: Path) -> None:
+    with two_servers(tmp_path) as (here, there):
+        study = fill(here)
+        content = here.post("/peers/other/store", content=study).json()
+        size = sum(len(instance.file()) for instance in INSTANCES)
+        assert content["InstancesCount"] == COUNT
+        assert content["FailedInstancesCount"] == 0
+        assert content["Size"] == str(size)
+        assert content["Resources"] == [{"ID": study, "Type": "Study"}]
+        assert same(here, there)
+        assert here.get("/peers/other/system").json() == there.get("/system").json()
+
+
+@pytest.mark.parametrize("level", ["patients", "studies", "series", "instances"])
+def test_every_level_is_taken_compressed_by_a_job(tmp_path: Path, level: str) -> None:
+    with two_servers(tmp_path) as (here, there):
+        fill(here)
+        body = {"Resources": here.get(f"/{level}").json(), "Compress": True, "Synchronous": False}
+        job = here.post("/peers/other/store", json=body).json()
+        while (state := here.get(job["Path"]).json())["State"] in ("Pending", "Running"):
+            pass
+        assert (state["Type"], state["State"], state["Progress"]) == ("OrthancPeerStore", "Success", 100)
+        assert int(state["Content"]["Size"]) < sum(len(instance.file()) for instance in INSTANCES)
+        assert same(here, there)
+
+
+def test_instances_are_transcoded_on_the_way(tmp_path: Path) -> None:
+    file = Path(str(get_testdata_file("MR_small_RLE.dcm"))).read_bytes()
+    with two_servers(tmp_path) as (here, there):
+        stored = here.post("/instances", content=file).json()
+        body = {"Resources": [stored["ID"]], "Transcode": EXPLICIT}
+        assert here.post("/peers/other/store", json=body).json()["Transcode"] == EXPLICIT
+        assert there.get(f"/instances/{stored['ID']}/metadata/TransferSyntax").text == EXPLICIT
+
+
+def test_a_file_is_sent_straight_and_not_kept(tmp_path: Path) -> None:
+    with two_servers(tmp_path) as (here, there):
+        answer = here.post("/peers/other/store-straight", content=INSTANCES[0].file()).json()
+        assert (answer["ID"], answer["Status"]) == (INSTANCES[0].orthanc_id, "Success")
+        assert here.get("/instances").json() == []
+        assert there.get("/instances").json() == [INSTANCES[0].orthanc_id]
+        refused = here.post("/peers/other/store-straight", content=b"no DICOM")
+        assert (refused.status_code, refused.json()["OrthancStatus"]) == (500, 9)
+
+
+def test_passwords_are_used_and_neither_shown_nor_kept_by_jobs(tmp_path: Path) -> None:
+    guarded = {"AuthenticationEnabled": True, "RegisteredUsers": {"alice": "open sesame"}}
+    with serving(tmp_path / "other", guarded) as other, serving(tmp_path / "one") as one, one.client() as here:
+        here.put("/peers/right", json=[other.url, "alice", "open sesame"])
+        here.put("/peers/wrong", json=[other.url, "alice", "guess"])
+        stored = here.post("/instances", content=INSTANCES[0].file()).json()["ID"]
+        assert here.post("/peers/wrong/store", json=[stored]).json()["OrthancStatus"] == 9
+        assert here.get("/peers/wrong/system").status_code == 500
+        assert here.post("/peers/right/store", json=[stored]).status_code == 200
+        shown = here.get("/jobs?expand").text + here.get("/peers?expand").text + other.log + one.log
+        assert "open sesame" not in shown
+        with contextlib.closing(sqlite3.connect(tmp_path / "one" / "storage" / "index.db")) as index:
+            lines = [line for line in index.iterdump() if "open sesame" in line]
+        assert len(lines) == 1  # the peer itself
+        assert "RIGHT" in lines[0].upper()
+
+
+def test_one_refused_instance_ends_the_job_unless_it_is_permissive(tmp_path: Path) -> None:
+    with two_servers(tmp_path, {"OrthancPeers": {"gone": [f"http://127.0.0.1:{free_port()}"]}}) as (here, _):
+        study = fill(here)
+        assert here.post("/peers/gone/store", json={"Resources": [study]}).json()["OrthancStatus"] == 9
+        content = here.post("/peers/gone/store", json={"Resources": [study], "Permissive": True}).json()
+        assert content["FailedInstancesCount"] == COUNT
+
+
+def test_peers_of_the_database_outlive_the_server(tmp_path: Path) -> None:
+    kept: dict[str, object] = {"OrthancPeersInDatabase": True, "OrthancPeers": {"file": ["http://127.0.0.1:1"]}}
+    for options, left in (({}, []), (kept, ["a"])):
+        folder = tmp_path / f"kept-{bool(options)}"
+        for expected in ([], left):
+            with serving(folder, options) as server, server.client() as client:
+                assert client.get("/peers").json() == expected
+                client.put("/peers/a", json=["http://127.0.0.1:1"])
+                assert client.get("/peers/a").json() == ["configuration", "store", "store-straight", "system"]
+                server.stop()
+
+
+def test_requests_do_not_go_where_clouds_keep_their_credentials(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, server.client() as client:
+        for host in (
+            "169.254.169.254",
+            "[::ffff:169.254.169.254]",
+            "[fe80::1]",
+            "[fd00:ec2::254]",
+            "0.0.0.0",
+            "2852039166",
+        ):
+            assert client.put("/peers/a", json=[f"http://{host}/"]).status_code == 200
+            answer = client.get("/peers/a/system")
+            assert (answer.status_code, answer.json()["OrthancStatus"]) == (500, 9)
+            assert "may not go to" in answer.json()["Details"]
+
+
+@contextmanager
+def beside_orthanc(folder: Path) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    """Ours, which knows Orthanc as `orthanc`, and Orthanc, which knows ours as `amonsul`."""
+    port = free_port()
+    with serving(folder / "ours", {"OrthancPeers": {"orthanc": [f"http://127.0.0.1:{port}/"]}}) as ours:
+        options: dict[str, object] = {"OrthancPeers": {"amonsul": [_root(ours)]}}
+        with (
+            orthanc(folder / "orthanc", options=options, http_port=port),
+            ours.client() as here,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as there,
+        ):
+            yield here, there
+
+
+def _root(server: Running) -> str:
+    return f"{server.url}/"
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_orthanc_takes_what_we_send(tmp_path: Path, compress: bool) -> None:
+    with beside_orthanc(tmp_path) as (ours, theirs):
+        study = fill(ours)
+        sent = ours.post("/peers/orthanc/store", json={"Resources": [study], "Compress": compress}).json()
+        assert sent["FailedInstancesCount"] == 0
+        assert same(ours, theirs)
+        assert ours.get("/peers/orthanc/system").json()["DicomAet"] == "ORTHANC"
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_we_take_what_orthanc_sends(tmp_path: Path, compress: bool) -> None:
+    with beside_orthanc(tmp_path) as (ours, theirs):
+        study = fill(theirs)
+        sent = theirs.post("/peers/amonsul/store", json={"Resources": [study], "Compress": compress}).json()
+        assert sent["FailedInstancesCount"] == 0
+        assert same(ours, theirs)
+        assert theirs.get("/peers/amonsul/system").json()["DicomAet"] == "TESTED"
