@@ -14,6 +14,7 @@ import base64
 import contextlib
 import http.client
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -333,6 +334,8 @@ class Session:
         if body is not None:
             sent["Content-Type"] = body.media_type
         for name, value in (*self._server.headers.items(), *more.items()):
+            if not _TOKEN.fullmatch(name):
+                raise ValueError(f"{name[:80]!r} is no name of a header")
             for known in [known for known in sent if known.lower() == name.lower()]:
                 del sent[known]
             sent[name] = value
@@ -372,6 +375,8 @@ class Session:
         return connection
 
 
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110 §5.6.2."""
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 
 
