@@ -97,14 +97,14 @@ def test_a_wrong_setting_is_one_message_with_its_place(
 def test_warnings_come_before_the_server_is_ready(tmp_path: Path) -> None:
     options = {
         "HttpPrt": 1,
-        "StorageCompression": True,
+        "ExecuteLuaEnabled": True,
         "AuthenticationEnabled": True,
         "RegisteredUsers": {"orthanc": "orthanc"},
     }
     with serving(tmp_path, options) as server:
         before, _, _ = server.log.partition("is ready")
     assert "unknown option HttpPrt; did you mean HttpPort?" in before
-    assert "does not act on yet: StorageCompression" in before
+    assert "does not act on yet: ExecuteLuaEnabled" in before
     assert 'PASSWORD OF USER "orthanc" IS WELL KNOWN' in before
 
 

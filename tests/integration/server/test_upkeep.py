@@ -118,4 +118,8 @@ def test_a_webhook_is_told_what_happened_while_the_server_was_killed(tmp_path: P
             client.delete(f"/studies/{study}")
             server.kill()
         with serving(tmp_path, options):
-            assert told.get(timeout=START_S) == (True, ["UpdatedMetadata"])
+            # Delivery is at least once: what the first server told just before it ended may be told again, in order.
+            assert told.get(timeout=START_S) in (
+                (True, ["UpdatedMetadata"]),
+                (True, ["NewStudy", "UpdatedMetadata"]),
+            )
