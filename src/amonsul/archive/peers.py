@@ -53,6 +53,11 @@ class Peer:
     timeout_s: int = 0
     properties: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether it holds anything that is never shown."""
+        return bool(self.password or self.certificate_key_password or self.http_headers)
+
     def to_json(self) -> dict[str, object]:
         """Everything, secrets as well: how it is kept."""
         kept: dict[str, object] = {

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from amonsul.archive.peer_list import Peers
-from amonsul.archive.peers import Peer
+from amonsul.archive.peers import Peer, parse_peer
 from amonsul.clients.http import Answer, Body, HttpClient, RemoteRefusal, Session, WebServer
+from amonsul.errors import UnknownResource
 
 INSTANCES: Final = "instances"
 """Where a peer takes instances, below the root of its API."""
@@ -26,14 +27,24 @@ class PeerClient:
     known: Peers
     http: HttpClient
 
-    def session(self, name: str) -> Session:
+    def session(self, name: str, kept: object = None) -> Session:
         """A session with a peer, for one thread at a time.
+
+        Args:
+            name: of the peer.
+            kept: the peer as JSON, for when there is none of this name any more.
 
         Raises:
             UnknownResource: there is none of this name.
             ParameterOutOfRange: its URL is none that may be called.
         """
-        return self.http.session(_server(self.known.get(name)))
+        try:
+            peer = self.known.get(name)
+        except UnknownResource:
+            if kept is None:
+                raise
+            peer = parse_peer(kept)
+        return self.http.session(_server(peer))
 
     def system(self, name: str) -> Answer:
         """What a peer tells of itself.

@@ -4,7 +4,8 @@ A step is an instance. Some are on their way at once, each on a connection that 
 in order, and the checkpoint is how many are. One that was sent and not yet counted when the job stopped is sent again,
 which its receiver takes for the same.
 
-The job knows its peer by name and asks for the rest when it runs, so that no password is kept with it.
+The job knows its peer by name and asks for the rest when it runs, so that no password is kept with it. A peer without
+secrets is kept with it, too: one that was added for the run of a server is not known after it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class PeerStore:
     Attributes:
         peer: its name.
         shown: what the content tells of it.
+        kept: all of it as JSON, if there is no secret in it.
         resources: as named.
         instances: to send, in this order.
         transcode: transfer syntax to send in; empty for each as it is.
@@ -56,6 +58,7 @@ class PeerStore:
 
     peer: str
     shown: object
+    kept: object
     resources: tuple[Reference, ...]
     instances: tuple[OrthancId, ...]
     permissive: bool = False
@@ -169,7 +172,7 @@ class _Sender:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return self._peers.session(self._arguments.peer)
+        return self._peers.session(self._arguments.peer, self._arguments.kept)
 
     def _body(self, instance_id: OrthancId, stack: contextlib.ExitStack) -> tuple[Body, int]:
         stored = read.attachment(self._archive, Level.INSTANCE, instance_id)

@@ -71,6 +71,7 @@ def store(services: Services, request: Request) -> Response:
     arguments = PeerStore(
         name,
         peer.describe_for_job(),
+        None if peer.has_secrets else peer.to_json(),
         resources,
         instances,
         permissive=parameters.permissive,
