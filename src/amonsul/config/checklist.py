@@ -44,6 +44,10 @@ def findings(configuration: Configuration) -> list[str]:
         found += _dicom(configuration)
     if not configuration.flag("SyncStorageArea"):
         found.append("SyncStorageArea is off: a power cut may lose what was acknowledged")
+    if not configuration.flag("HttpsVerifyPeers"):
+        found.append(
+            "HttpsVerifyPeers is off: whoever sits between this server and a peer can read and change what is sent"
+        )
     return found
 
 

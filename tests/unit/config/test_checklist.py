@@ -71,6 +71,7 @@ def test_plain_passwords_are_counted_and_hashed_ones_are_not() -> None:
         ({"AuthenticationEnabled": True}, "nobody can come in"),
         ({"DicomAlwaysAllowMove": True, "DicomAlwaysAllowFind": True}, "any DICOM peer may use C-FIND, C-MOVE"),
         ({"SyncStorageArea": False}, "power cut"),
+        ({"HttpsVerifyPeers": False}, "HttpsVerifyPeers is off"),
     ],
 )
 def test_what_is_unsafe_is_told(values: dict[str, Json], part: str) -> None:

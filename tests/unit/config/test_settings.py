@@ -208,3 +208,18 @@ def test_dicom_tls_asks_its_peers_for_certificates_unless_told_otherwise(tmp_pat
     context = settings.dimse_settings(configuration(options)).tls
     assert context is not None
     assert context.verify_mode is ssl.CERT_NONE
+
+
+@pytest.mark.parametrize(
+    ("values", "option"),
+    [
+        ({"OrthancPeers": {"a": {"Url": "https://h/", "Pkcs11": True}}}, "OrthancPeers"),
+        ({"OrthancPeers": {"a": {"Url": "https://h/", "CertificateFile": "absent.pem"}}}, "OrthancPeers"),
+        ({"OrthancPeers": {"a": ["file:///etc/passwd"]}}, "OrthancPeers"),
+        ({"HttpProxy": "socks5://h:1"}, "HttpProxy"),
+        ({"HttpsCACertificates": "absent.pem"}, "HttpsCACertificates"),
+    ],
+)
+def test_what_cannot_be_called_is_told_at_start(values: dict[str, Json], option: str) -> None:
+    with pytest.raises(ConfigurationError, match=option):
+        settings.build_all(configuration(values))
