@@ -149,7 +149,9 @@ def _retrieve(root: str) -> Iterator[Route]:
                 answers="image/jpeg",
             )
     for template in (f"{instance}/frames", frame):
-        yield Route("GET", template, frames.get_frames, "Frames of an instance", _TAG, parameters=(_ACCEPT,), answers=_PARTS)
+        yield Route(
+            "GET", template, frames.get_frames, "Frames of an instance", _TAG, parameters=(_ACCEPT,), answers=_PARTS
+        )
     for what in ("bulk", "bulkdata"):
         yield Route(
             "GET",
