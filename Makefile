@@ -70,8 +70,13 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
-# Programs that the tests talk to: DCMTK's tools and a PostgreSQL server (started by the tests themselves).
+# Programs that the tests talk to: DCMTK's tools, a PostgreSQL server and Orthanc (started by the tests themselves).
+# Debian starts a service of what it installs; Orthanc's would sit on the ports of `make run`.
 $(VENV)/system.stamp: | $(VENV)/bin/python
 	@command -v storescu >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 	  { $(APT) update && $(APT) install -y --no-install-recommends dcmtk postgresql; }
+	@PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends orthanc && \
+	    { $(SUDO) service orthanc stop || true; } && \
+	    { ! command -v systemctl >/dev/null || $(SUDO) systemctl disable orthanc || true; }; }
 	@touch $@

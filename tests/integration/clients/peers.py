@@ -308,9 +308,9 @@ def orthanc(
     http_port: int | None = None,
 ) -> Iterator[Modality]:
     """Orthanc as it is installed, which may send to `destination`; its REST API is on `http_port`."""
-    program = shutil.which("Orthanc")
+    program = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")  # not on the path of every user
     if program is None:
-        pytest.skip("Orthanc is not installed on this machine")
+        pytest.fail("Orthanc is not installed on this machine; `make test` installs it")
     storage = folder / "storage"
     storage.mkdir(parents=True)
     port, http_port = free_port(), http_port or free_port()
