@@ -79,12 +79,6 @@ class UnknownDicomTag(AmonsulError):
     http_status, orthanc_status, message = 400, 27, "Unknown DICOM tag"
 
 
-class Unauthorized(AmonsulError):
-    """No credentials, wrong ones, or a client that may not come in at all."""
-
-    http_status, orthanc_status, message, dimse_status = 401, 4, "Unauthorized", 0x0124
-
-
 class Forbidden(AmonsulError):
     """Credentials are fine, the action is not allowed."""
 
@@ -101,12 +95,6 @@ class InexistentItem(AmonsulError):
     """The resource exists, the item asked of it does not."""
 
     http_status, orthanc_status, message = 404, 7, "Accessing an inexistent item"
-
-
-class InexistentTag(AmonsulError):
-    """A data set lacks an attribute it must have."""
-
-    http_status, orthanc_status, message, dimse_status = 404, 21, "Inexistent tag", 0xA900
 
 
 class MissingIdentifier(BadFileFormat):

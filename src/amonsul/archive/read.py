@@ -247,17 +247,6 @@ def attachments(archive: Archive, level: Level, orthanc_id: OrthancId) -> dict[s
     return {attachment_name(archive.settings, row.content_type): row.content_type for row in rows}
 
 
-def all_attachments(archive: Archive, level: Level, orthanc_id: OrthancId) -> list[StoredAttachment]:
-    """The attachments of a resource, in order of numbers.
-
-    Raises:
-        UnknownResource: there is no such resource.
-    """
-    with archive.database.read() as tx:
-        rows = attachment_rows.of_row(tx, level, _row(tx, level, orthanc_id))
-    return [StoredAttachment(archive, level, orthanc_id, row) for row in rows]
-
-
 def files_below(archive: Archive, level: Level, orthanc_id: OrthancId) -> Sequence[tuple[OrthancId, StoredAttachment]]:
     """The DICOM files of all instances of a resource, in order of arrival.
 

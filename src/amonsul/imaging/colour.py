@@ -12,7 +12,7 @@ import numpy
 
 from amonsul.dicom.elements import Bulk, Tag
 from amonsul.errors import BadFileFormat, NotImplementedHere
-from amonsul.imaging.attributes import integer, numbers
+from amonsul.imaging.attributes import numbers
 from amonsul.imaging.frames import Frames
 from amonsul.imaging.pixels import Array, Pixels, in_blocks
 
@@ -207,8 +207,3 @@ def _expand_segment(units: list[int], position: int, table: list[int], entries: 
         table.extend(round(first + (last - first) * step / length) for step in range(1, steps + 1))
         return position + 1
     raise BadFileFormat(f"A segment of a palette is of the kind {kind}")
-
-
-def has_palette(frames: Frames) -> bool:
-    """Whether stored values are indices into a palette."""
-    return frames.format.photometric_interpretation == "PALETTE COLOR" and integer(frames.data_set, 0x00280002) != 3

@@ -114,16 +114,6 @@ class CommonExtendedNegotiation:
     related_general_sop_class_uids: tuple[str, ...] = ()
 
 
-class UserIdentityType(enum.IntEnum):
-    """PS3.7 Table D.3-14."""
-
-    USERNAME = 1
-    USERNAME_AND_PASSCODE = 2
-    KERBEROS = 3
-    SAML = 4
-    JWT = 5
-
-
 @dataclass(frozen=True, slots=True)
 class UserIdentity:
     """Who the requestor says it is (PS3.7 §D.3.3.7). The fields may be secrets: they are left out of `repr`."""
