@@ -690,6 +690,8 @@ class _Walk:
             pos += length
             if number != 0xE000 or length == _UNDEFINED:
                 break
+            if length & 1 and pos < end and view[pos] == 0:
+                pos += 1  # an odd length that leaves the padding out; no tag of an item begins with 0
         raise _Malformed("encapsulated data is truncated")
 
     def _text(self, start: int, stop: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 import pytest
 
+from amonsul.dicom.content import lookup
 from amonsul.dicom.elements import Bulk
 from amonsul.errors import AmonsulError, BadFileFormat, BadRequest, ParameterOutOfRange
 from amonsul.imaging.frames import frame_count
@@ -154,6 +155,15 @@ def test_without_table_frames_are_told_apart_by_how_they_end() -> None:
 
 def test_one_fragment_per_frame_needs_no_look_inside() -> None:
     assert all_frames(encapsulated(item(b"") + item(b"ab") + item(b"cd"), 2, RLE)) == [b"ab", b"cd"]
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0"], ids=["no padding", "padding that is not counted"])
+def test_fragments_of_an_odd_length_are_read(padding: bytes) -> None:
+    odd = [FIRST[:-3] + FIRST[-2:], SECOND[:-1]]
+    data = encapsulated(item(b"") + b"".join(item(fragment) + padding for fragment in odd), 2)
+    assert all_frames(data) == odd
+    parts = [lookup(data, ["7fe0-0010", str(index)]) for index in (1, 2)]
+    assert [bytes(part) for part in parts if isinstance(part, memoryview)] == odd
 
 
 def test_fragments_that_cannot_be_told_apart_are_refused() -> None:
