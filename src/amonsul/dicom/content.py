@@ -80,7 +80,7 @@ def _fragments(located: Located, pos: int, end: int) -> list[memoryview]:
         length = int.from_bytes(located.whole[pos + 4 : pos + 8], "big" if located.is_big_endian else "little")
         found.append(located.whole[pos + 8 : pos + 8 + length])
         pos += 8 + length
-        if length & 1 and located.whole[pos : pos + 1] == b"\0":
+        if length & 1 and bytes(located.whole[pos : pos + 1]) == b"\0":
             pos += 1  # an odd length that leaves the padding out
     return found
 

@@ -229,7 +229,7 @@ class Frames:
                 raise BadFileFormat("An item of the pixel data is broken (PS3.5 A.4)")
             yield start + 8, start + 8 + length
             start += 8 + length
-            if length & 1 and self._pixels[start : start + 1] == b"\0":
+            if length & 1 and bytes(self._pixels[start : start + 1]) == b"\0":
                 start += 1  # an odd length that leaves the padding out
 
     def _begins_codestream(self, begin: int, end: int) -> bool:
