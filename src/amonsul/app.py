@@ -88,6 +88,8 @@ logger = logging.getLogger("amonsul.server")
 
 _CLOSING_S: Final = 1.5
 """Left for threads and the database after the doors are closed."""
+_COLLECTIONS: Final = (20_000, 20, 20)
+"""Thresholds of the cyclic collector: an answer of a hundred resources is a thousand objects and leaves no cycles."""
 _M_ARENA_MAX: Final = -8
 """Number of the parameter of glibc's mallopt."""
 
@@ -255,6 +257,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
         webhooks.start()
         logger.info("Amonsul %s is ready", __version__)
         gc.freeze()  # what is here now stays; the collector need not look at it again
+        gc.set_threshold(*_COLLECTIONS)
         await _until(stop, serving)
         logger.info("stopping")
     finally:
