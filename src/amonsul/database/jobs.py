@@ -284,6 +284,15 @@ def is_another_due(tx: Transaction, kinds: Iterable[str], priority: int) -> bool
     return row is not None
 
 
+def alive(tx: Transaction, kind: str) -> str | None:
+    """The identifier of a job of a kind that has not ended, if there is one."""
+    row = tx.one(
+        "SELECT job_id FROM jobs WHERE kind = :kind AND state NOT IN ('Success', 'Failure') ORDER BY id LIMIT 1",
+        kind=kind,
+    )
+    return None if row is None else str(row[0])
+
+
 # ------------------------------------------------------------------------------------------------------ beginning
 
 

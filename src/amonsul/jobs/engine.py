@@ -12,7 +12,8 @@ than a lease. A step that was taken and not written down is taken again: steps m
 
 A job that finds a free hand as it is submitted is claimed in the same transaction; the others wait for a hand. One
 thread looks around; it sleeps until a hand is free or until it is time to ask the index what others did. Each
-background job has a thread while it runs; a synchronous one runs in the thread of its caller.
+background job has a thread while it runs; a synchronous one runs in the thread of its caller. Upkeep, of which there is
+one job of a kind in the whole archive, takes no hand: it gets a thread of its own.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class JobEngine:
         self._archive = archive
         self._database = archive.database
         self._kinds = kinds
+        self._upkeep = kinds.upkeep_names
         self._settings = settings
         self._clock = clock
         self._worker = uuid.uuid4().hex
@@ -91,6 +93,7 @@ class JobEngine:
         self._runs: dict[Hold, Run] = {}
         self._waiters: defaultdict[str, list[_Waiter]] = defaultdict(list)
         self._busy = 0  # background threads
+        self._busy_with_upkeep = 0
         self._news = False  # something is to be looked at
         self._stopping = self._stopped = False
         self._thread: threading.Thread | None = None
@@ -112,7 +115,8 @@ class JobEngine:
             for run in self._runs.values():
                 run.release()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._runs and not self._busy, max(0.0, deadline - self._clock()))
+            idle = lambda: not (self._runs or self._busy or self._busy_with_upkeep)  # noqa: E731
+            self._changed.wait_for(idle, max(0.0, deadline - self._clock()))
             unfinished = list(self._runs.values())
             for run in unfinished:
                 run.lose()
@@ -155,6 +159,8 @@ class JobEngine:
         """
         new = self._new_job(arguments, priority, user_data, max_attempts)
         limit = self._settings.maximum_pending
+        if self._kinds.of(arguments).is_upkeep:
+            return self._submit_upkeep(new)
         has_hand = self._take_hand()
         claimed_at = self._clock()
 
@@ -175,6 +181,20 @@ class JobEngine:
         if has_hand:
             self._start_hand(None if hold is None else (_claimed(new, hold), claimed_at))
         return new.job_id
+
+    def _submit_upkeep(self, new: NewJob) -> str:
+        """Write down a job unless there is one of its kind; answer the identifier of the one there is."""
+
+        def insert(transaction: Transaction) -> str:
+            alive = jobs.alive(transaction, new.kind)
+            if alive is not None:
+                return alive
+            jobs.insert(transaction, new)
+            return new.job_id
+
+        job_id = self._database.write(insert)
+        self._wake()
+        return job_id
 
     def run(
         self, arguments: object, *, priority: int = 0, user_data: object = None, max_attempts: int | None = None
@@ -437,27 +457,53 @@ class JobEngine:
     def _work(self, first: tuple[Claimed, float] | None) -> None:
         """Run jobs one after the other, until none waits."""
         try:
+            self._run_all(self._kinds.names, first)
+        finally:
+            self._put_down()
+
+    def _run_all(self, kinds: list[str], first: tuple[Claimed, float] | None = None) -> None:
+        """Run jobs of some kinds one after the other, until none waits."""
+        try:
             if first is not None:
                 self._execute(*first)
-            while not self._stopping and (claimed := self._claim()) is not None:
+            while not self._stopping and (claimed := self._claim(kinds)) is not None:
                 self._execute(*claimed)
         except AmonsulError as error:
             logger.warning("no job could be claimed: %s", error)
         except Exception:  # the edge of the thread
             logger.exception("a jobs thread ended unexpectedly")
-        finally:
-            self._put_down()
 
-    def _claim(self) -> tuple[Claimed, float] | None:
+    def _claim(self, kinds: list[str]) -> tuple[Claimed, float] | None:
         """The next job whose turn it is."""
         with self._database.read() as transaction:
-            if not jobs.pending(transaction, self._kinds.names, 1):
+            if not jobs.pending(transaction, kinds, 1):
                 return None
         claimed_at = self._clock()
-        claimed = self._database.write(
-            partial(jobs.claim, kinds=self._kinds.names, worker=self._worker, place=self._place)
-        )
+        claimed = self._database.write(partial(jobs.claim, kinds=kinds, worker=self._worker, place=self._place))
         return None if claimed is None else (claimed, claimed_at)
+
+    def _start_upkeep(self) -> None:
+        """Start a thread for upkeep that waits."""
+        with self._changed:
+            if self._stopping:
+                return
+            self._busy_with_upkeep += 1
+        try:
+            threading.Thread(target=self._work_on_upkeep, name="upkeep-job", daemon=True).start()
+        except RuntimeError as error:
+            logger.warning("no thread for upkeep: %s", error)
+            self._put_upkeep_down()
+
+    def _work_on_upkeep(self) -> None:
+        try:
+            self._run_all(self._upkeep)
+        finally:
+            self._put_upkeep_down()
+
+    def _put_upkeep_down(self) -> None:
+        with self._changed:
+            self._busy_with_upkeep -= 1
+            self._changed.notify_all()
 
     def _await_lease(self, run: Run) -> None:
         certain_s = _CERTAIN * self._settings.lease_s
@@ -500,12 +546,15 @@ class JobEngine:
             self._beat(known)
         with self._database.read() as transaction:
             seen: Glance = job_workers.glance(transaction, self._worker, self._kinds.names, free)
+            upkeep = jobs.pending(transaction, self._upkeep, len(self._upkeep)) if self._upkeep else 0
         self._heed(known, seen.ours)
         with self._changed:
             known = dict(self._runs)
         if self._watch.tend(seen, known):
             self._wake()
         self._start_hands(seen.waiting)
+        for _ in range(upkeep):
+            self._start_upkeep()
 
     def _wake(self) -> None:
         with self._changed:

@@ -58,6 +58,10 @@ class Running(Protocol):
         """Somebody asked for a pause or the end, or the server stops: a long step may end early and yield."""
         ...
 
+    def wait(self, seconds: float) -> bool:
+        """Do nothing for so long, or until somebody asks something of the job; whether somebody does."""
+        ...
+
     def write(self, work: Callable[[Transaction], T], progress: Progress) -> T:
         """Run `work` in the transaction that writes the progress down: it takes effect exactly once."""
         ...
@@ -90,6 +94,8 @@ class Kind(Generic[A]):
         max_attempts: tries before it fails, unless whoever submits it says otherwise.
         answer_payload: `ErrorPayload` of the answer to a synchronous call that failed, made of the content and of the
             payload of the error.
+        is_upkeep: the server asks for it itself and nobody waits for it. At most one such job of the kind is alive, and
+            it runs beside those that people wait for, because it takes long and mostly pauses.
     """
 
     name: str
@@ -101,6 +107,7 @@ class Kind(Generic[A]):
     may_pass: Callable[[AmonsulError], bool] = _never
     max_attempts: int = 1
     answer_payload: Callable[[Mapping[str, object], object], object] | None = None
+    is_upkeep: bool = False
 
     def __post_init__(self) -> None:
         codec.check(self.arguments)
@@ -132,8 +139,13 @@ class Kinds:
 
     @property
     def names(self) -> list[str]:
-        """Names of all kinds."""
-        return list(self._by_name)
+        """Names of the kinds that people wait for."""
+        return [name for name, kind in self._by_name.items() if not kind.is_upkeep]
+
+    @property
+    def upkeep_names(self) -> list[str]:
+        """Names of the other ones."""
+        return [name for name, kind in self._by_name.items() if kind.is_upkeep]
 
     def of(self, arguments: object) -> Kind[Any]:
         """The kind that takes such arguments."""

@@ -63,6 +63,9 @@ class FakeRunning:
     def keep_output(self, *_: object) -> None:
         raise AssertionError
 
+    def wait(self, _: float) -> bool:
+        raise AssertionError
+
     @contextmanager
     def item(self, permissive: bool) -> Iterator[None]:
         try:
