@@ -13,8 +13,9 @@ from statistics import mean
 from rich.console import Console
 from rich.table import Table
 
+from bench.plan import Plan, Row, fill_index
 from bench.processes import LoadFailed, Measured
-from bench.rows import ROWS, Plan, Row, fill_index
+from bench.rows import ROWS
 from bench.servers import Server, amonsul, orthanc
 
 

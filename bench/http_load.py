@@ -17,9 +17,9 @@ class BadAnswer(Exception):
     """An answer that is no success, or no HTTP."""
 
 
-def get(path: str, host: str) -> Pieces:
+def get(path: str, host: str, accept: str = "*/*") -> Pieces:
     """A GET request."""
-    return (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n".encode(),)
+    return (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n\r\n".encode(),)
 
 
 def post(path: str, host: str, body: Pieces, content_type: str = "application/dicom") -> Pieces:
@@ -67,44 +67,74 @@ class _Connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
+    def _reconnect(self) -> None:
+        self._socket.close()
+        self._socket, self._rest = self._connect(), b""
+
     def exchange(self, request: Pieces) -> bytes:
         """Send a request, wait for its answer; once more on a fresh connection if the server had closed this one."""
         try:
             return self._exchange(request)
         except (ConnectionError, EOFError):
-            self._socket.close()
-            self._socket, self._rest = self._connect(), b""
+            self._reconnect()
             return self._exchange(request)
 
     def _exchange(self, request: Pieces) -> bytes:
         _send_all(self._socket, request)
         buffer = self._rest
         while (end := buffer.find(b"\r\n\r\n")) < 0:
-            chunk = self._socket.recv(1 << 16)
-            if not chunk:
-                raise EOFError
-            buffer += chunk
+            buffer += self._receive(1 << 16)
         head, body = buffer[:end].lower(), buffer[end + 4 :]
         if not 200 <= int(head[9:12]) < 300:
             raise BadAnswer(f"{request[0].splitlines()[0].decode()}: {buffer[:300]!r}")
         start = head.find(b"\r\ncontent-length:")
-        if start < 0:
-            raise BadAnswer("an answer without Content-Length")
-        length = int(head[start + 17 :].split(b"\r\n", 1)[0])
-        if len(body) < length:
-            parts, got = [body], len(body)
-            while got < length:
-                chunk = self._socket.recv(1 << 20)
-                if not chunk:
-                    raise EOFError
-                parts.append(chunk)
-                got += len(chunk)
-            body = b"".join(parts)
-        self._rest = body[length:]
+        if start >= 0:
+            answer, self._rest = self._sized(body, int(head[start + 17 :].split(b"\r\n", 1)[0]))
+        elif b"\r\ntransfer-encoding: chunked" in head:
+            answer, self._rest = self._chunked(body)
+        else:
+            answer = self._until_the_end(body)
         if b"\r\nconnection: close" in head:
-            self._socket.close()
-            self._socket, self._rest = self._connect(), b""
-        return body[:length]
+            self._reconnect()
+        return answer
+
+    def _sized(self, begun: bytes, length: int) -> tuple[bytes, bytes]:
+        """A body of known length, and what came after it."""
+        if len(begun) >= length:
+            return begun[:length], begun[length:]
+        parts, got = [begun], len(begun)
+        while got < length:
+            chunk = self._receive(1 << 20)
+            parts.append(chunk)
+            got += len(chunk)
+        body = b"".join(parts)
+        return body[:length], body[length:]
+
+    def _chunked(self, begun: bytes) -> tuple[bytes, bytes]:
+        """A body in chunks (RFC 9112 §7.1), and what came after it."""
+        parts: list[bytes] = []
+        rest = begun
+        while True:
+            while (end := rest.find(b"\r\n")) < 0:
+                rest += self._receive(1 << 16)
+            length = int(rest[:end].split(b";")[0], 16)
+            chunk, rest = self._sized(rest[end + 2 :], length + 2)
+            if not length:
+                return b"".join(parts), rest
+            parts.append(chunk[:-2])
+
+    def _until_the_end(self, begun: bytes) -> bytes:
+        parts = [begun]
+        while chunk := self._socket.recv(1 << 20):
+            parts.append(chunk)
+        self._reconnect()
+        return b"".join(parts)
+
+    def _receive(self, limit: int) -> bytes:
+        received = self._socket.recv(limit)
+        if not received:
+            raise EOFError
+        return received
 
 
 def _send_all(connection: socket.socket, pieces: Pieces) -> None:

@@ -47,11 +47,10 @@ class Server:
 @contextmanager
 def orthanc(folder: Path) -> Iterator[Server]:
     """Debian's Orthanc with its DICOMweb plugin."""
-    plugins = [str(_DICOM_WEB_PLUGIN)] if _DICOM_WEB_PLUGIN.exists() else []
     program = shutil.which("Orthanc")
-    if program is None:
+    if program is None or not _DICOM_WEB_PLUGIN.exists():
         raise SystemExit("Orthanc is not installed (apt install orthanc orthanc-dicomweb)")
-    with _serving("Orthanc", [program], folder, {"Plugins": plugins}) as server:
+    with _serving("Orthanc", [program], folder, {"Plugins": [str(_DICOM_WEB_PLUGIN)]}) as server:
         yield server
 
 
