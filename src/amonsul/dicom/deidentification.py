@@ -67,6 +67,8 @@ DEIDENTIFICATION_METHOD_CODE_SEQUENCE: Final = Tag(0x00120064)
 LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: Final = Tag(0x00280303)
 
 MAX_KEY_LENGTH = 256
+_WELL_KNOWN = "1.2.840.10008."
+"""What UIDs of the Standard begin with, of whatever kind: they identify nothing of anybody (PS3.6 Annex A)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class _Walk:
                 remove(data_set, tag)
             elif tag & 0x10000:
                 if self._keep_private or tag in safe:
-                    self._items(data_set, element, location)
+                    self._private(data_set, element, location)
                 else:
                     remove(data_set, tag)
             else:
@@ -268,6 +270,16 @@ class _Walk:
         else:
             self._shift(data_set, tag)
 
+    def _private(self, data_set: Dataset, element: Element, location: Location) -> None:
+        """A private element that stays; its UIDs become new ones where the profile asks for that."""
+        tag = int(element.tag)
+        if self._items(data_set, element, location) or vr_of(data_set, tag) != "UI":
+            return
+        if self._profile.options is None or Option.UIDS in self._options:
+            self._known_uids(data_set, tag)
+        else:
+            self._uids(data_set, tag)
+
     def _items(self, data_set: Dataset, element: Element, location: Location) -> bool:
         """Treat the items of a sequence; False if it is none."""
         if element.VR not in ("SQ", "UN", None):
@@ -288,7 +300,10 @@ class _Walk:
 
     def _uids(self, data_set: Dataset, tag: int) -> None:
         old = uids_of(data_set, tag)
-        _put_uids(data_set, tag, old, [self.instance_uids.reference(uid) or self._uid_map.uid(uid) for uid in old])
+        _put_uids(data_set, tag, old, [self._new_uid(uid) for uid in old])
+
+    def _new_uid(self, uid: str) -> str:
+        return self.instance_uids.reference(uid) or (uid if uid.startswith(_WELL_KNOWN) else self._uid_map.uid(uid))
 
     def _known_uids(self, data_set: Dataset, tag: int) -> None:
         """An attribute that the profile does not name may still refer to what changes."""

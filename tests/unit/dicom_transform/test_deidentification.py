@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Mapping
+from importlib.resources import files
 
 import pytest
 from hypothesis import given, settings
@@ -679,6 +681,26 @@ def test_safe_private_attributes_are_retained() -> None:
     result = with_options(data_set, "RetainSafePrivate")
     private = {element.tag: element.value for element in result if element.tag.is_private}
     assert private == {0x00190010: "SIEMENS MR HEADER", 0x0019100C: 1000}
+
+
+def test_safe_private_attributes_are_those_of_the_standard() -> None:
+    table = json.loads(
+        files("amonsul.dicom").joinpath("tables", "confidentiality_safe_private.json").read_text("utf-8")
+    )
+    rows = [tuple(row) for row in table["attributes"]]
+    assert len(rows) == 130
+    assert ("00e1", "50", "ELSCINT1", "DS", "Acquisition Duration") in rows  # the last of a block
+    assert all(int(group, 16) % 2 == 1 and len(element) == 2 for group, element, *_ in rows)
+
+
+def test_a_safe_private_uid_follows_the_series_that_it_names() -> None:
+    data_set = instance()
+    data_set.private_block(0x0099, "NQHeader", create=True).add_new(0x02, "UI", data_set.SeriesInstanceUID)
+    result = with_options(data_set, "RetainSafePrivate")
+    assert result[0x00991002].value == result.SeriesInstanceUID != data_set.SeriesInstanceUID
+    data_set[0x00991002].value = "1.2.3.4"  # of a series that is not in the request
+    result = with_options(data_set, "RetainSafePrivate")
+    assert result[0x00991002].value == UIDS.uid("1.2.3.4")
 
 
 def test_private_attributes_that_the_data_set_declares_safe_are_retained() -> None:
