@@ -6,11 +6,10 @@ undone, `maintenance.recover` does at the next start.
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from amonsul.archive import clock
 from amonsul.archive.context import Archive
@@ -19,11 +18,10 @@ from amonsul.archive.names import attachment_number, metadata_number
 from amonsul.archive.read import StoredAttachment, attachment
 from amonsul.archive.reclaim import reclaim
 from amonsul.archive.space import make_room_for_attachment
-from amonsul.archive.staging import discard, publish, stage
+from amonsul.archive.staging import commit, discard, stage, verify
 from amonsul.blobs.crash import crash_point
 from amonsul.blobs.spool import Spooled
 from amonsul.database import (
-    CommitUncertain,
     Transaction,
     attachments,
     changes,
@@ -31,14 +29,9 @@ from amonsul.database import (
     metadata,
     removing,
     resources,
-    storing,
 )
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.errors import Conflict, Forbidden, InexistentItem, ParameterOutOfRange, UnknownResource
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
+from amonsul.errors import BadFileFormat, Conflict, Forbidden, InexistentItem, ParameterOutOfRange, UnknownResource
 
 _ATTEMPTS: Final = 8
 _NO_LIMIT: Final = 1 << 62
@@ -219,7 +212,7 @@ def set_attachment(
         changes.append(tx, "UpdatedAttachment", level, row, orthanc_id, clock.now())
         return Written(revision, new.md5 or md5), gone
 
-    written, gone = _write_staged(archive, new, work)
+    written, gone = commit(archive, [new], work)
     reclaim(archive, gone)
     return written
 
@@ -232,7 +225,7 @@ def set_compression(archive: Archive, level: Level, orthanc_id: OrthancId, name:
     Raises:
         UnknownResource: there is no such resource, or it has no such attachment.
         InexistentItem: no such name is configured.
-        BadFileFormat: its compressed form is damaged.
+        BadFileFormat: what is stored is damaged; it stays as it is.
         StorageFull, CannotStore, Unavailable: nothing was changed.
         Conflict: others keep changing it.
     """
@@ -250,9 +243,14 @@ def set_compression(archive: Archive, level: Level, orthanc_id: OrthancId, name:
 def _recode(archive: Archive, level: Level, orthanc_id: OrthancId, stored: StoredAttachment, compressed: bool) -> bool:
     """Store an attachment in its other form; False if it was changed meanwhile."""
     spool = archive.blobs.spool(_NO_LIMIT)
+    digest = hashlib.md5(usedforsecurity=False)
     try:
         for chunk in stored.chunks():
             spool.write(chunk)
+            digest.update(chunk)
+        md5 = digest.hexdigest()
+        if stored.md5 not in ("", md5):
+            raise BadFileFormat(f"blob {stored.uuid} is damaged; it stays as it is")
     except BaseException:
         spool.discard()
         raise
@@ -262,6 +260,11 @@ def _recode(archive: Archive, level: Level, orthanc_id: OrthancId, stored: Store
         new = stage(archive, spooled, stored.content_type, compressed=compressed)
     finally:
         spooled.discard()
+    try:
+        verify(archive, new, md5)
+    except BaseException:
+        discard(archive, [new])
+        raise
 
     def work(tx: Transaction) -> bool:
         row = _row(tx, level, orthanc_id)
@@ -275,32 +278,10 @@ def _recode(archive: Archive, level: Level, orthanc_id: OrthancId, stored: Store
             changes.append(tx, "UpdatedAttachment", level, row, orthanc_id, clock.now())
         return True
 
-    if not _write_staged(archive, new, work, publish_if=bool):
+    if not commit(archive, [new], work, publish_if=bool):
         return False
     reclaim(archive, [uuid])
     return True
-
-
-def _write_staged(
-    archive: Archive,
-    new: storing.NewAttachment,
-    work: Callable[[Transaction], T],
-    publish_if: Callable[[T], bool] = lambda _: True,
-) -> T:
-    """Commit rows that name staged bytes, then publish these; discard them if the rows are not committed."""
-    try:
-        outcome = archive.write(work)
-    except CommitUncertain:
-        logger.error("blob %s waits for the next start: its commit may or may not have happened", new.uuid)
-        raise
-    except BaseException:
-        discard(archive, [new])
-        raise
-    if publish_if(outcome):
-        publish(archive, [new])
-    else:
-        discard(archive, [new])
-    return outcome
 
 
 def delete_attachment(

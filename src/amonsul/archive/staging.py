@@ -5,16 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
-from amonsul.archive.compression import compress, pieces
+from amonsul.archive.compression import PREFIX, compress, inflate, pieces
 from amonsul.archive.context import Archive
 from amonsul.archive.digest import DIGESTS
 from amonsul.blobs.spool import Spooled
 from amonsul.blobs.store import BlobId
+from amonsul.database import CommitUncertain, Transaction
 from amonsul.database.attachments import UNCOMPRESSED, ZLIB_WITH_SIZE
 from amonsul.database.storing import NewAttachment
+from amonsul.errors import CannotStore
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _NO_LIMIT: Final = 1 << 62
 
@@ -59,3 +67,51 @@ def discard(archive: Archive, staged: Iterable[NewAttachment]) -> None:
     """Remove what no row names."""
     for one in staged:
         archive.blobs.discard(BlobId(one.uuid))
+
+
+def verify(archive: Archive, staged: NewAttachment, md5: str) -> None:
+    """Read staged bytes back: they replace others, which are gone afterwards.
+
+    Args:
+        archive: where.
+        staged: what was staged.
+        md5: of the content.
+
+    Raises:
+        CannotStore: they are not this content.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    blob = BlobId(staged.uuid)
+    if staged.compression == UNCOMPRESSED:
+        content = archive.blobs.chunks(blob)
+    else:
+        content = inflate(archive.blobs.chunks(blob, PREFIX.size), staged.size)
+    for piece in content:
+        digest.update(piece)
+    if digest.hexdigest() != md5:
+        raise CannotStore(f"blob {staged.uuid} does not hold what was written to it")
+
+
+def commit(
+    archive: Archive,
+    staged: Sequence[NewAttachment],
+    work: Callable[[Transaction], T],
+    publish_if: Callable[[T], bool] = lambda _: True,
+) -> T:
+    """Commit rows that name staged bytes, then publish these; discard them if the rows are not committed."""
+    try:
+        outcome = archive.write(work)
+    except CommitUncertain:
+        logger.error(
+            "blobs %s wait for the next start: their commit may or may not have happened",
+            ", ".join(one.uuid for one in staged),
+        )
+        raise
+    except BaseException:
+        discard(archive, staged)
+        raise
+    if publish_if(outcome):
+        publish(archive, staged)
+    else:
+        discard(archive, staged)
+    return outcome
