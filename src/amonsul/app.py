@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 import uvicorn
 import uvloop
 
-from amonsul import __version__, logs
+from amonsul import __version__, logs, measures
 from amonsul.archive.context import DEFAULT_ENCODING, Archive
 from amonsul.archive.ingest import Labels, ingest
 from amonsul.archive.ingest_transcoding import IngestTranscoding
@@ -219,6 +219,11 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
     jobs = JobEngine(archive, kinds, settings.jobs_settings(configuration))
     dicom = _dicom_servers(configuration, archive, switches, modalities, arrivals, dicom_threads, codecs, jobs)
     http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
+    measures.FREE_HTTP_THREADS.set_function(lambda: http_threads.free)
+    measures.FREE_DICOM_THREADS.set_function(lambda: dicom_threads.free)
+    measures.ACTIVE_REQUESTS.set_function(lambda: http_threads.busy)
+    measures.ASSOCIATIONS.set_function(lambda: sum(dicom_door.server.associations for dicom_door in dicom))
+    logging.getLogger().addHandler(measures.LogCounter())
     http = None
     serving: asyncio.Task[None] | None = None
     try:

@@ -36,6 +36,16 @@ class Crossing:
         self._threads: list[threading.Thread] = []
         self._busy = 0  # calls handed in and not finished; touched on the loop only
 
+    @property
+    def busy(self) -> int:
+        """Calls that were handed in and are not finished."""
+        return self._busy
+
+    @property
+    def free(self) -> int:
+        """Threads that no call occupies, also those that are not started yet."""
+        return max(0, self._limit - self._busy)
+
     async def run(self, call: Callable[[], T]) -> T:
         """Run `call` in a thread of the pool. Cancelling the awaiter does not stop the call."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()

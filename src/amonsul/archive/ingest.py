@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import orjson
 
+from amonsul import measures
 from amonsul.archive import clock
 from amonsul.archive.context import Archive, Overwrite
 from amonsul.archive.digest import md5_of
@@ -90,57 +91,57 @@ def ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels = 
         archive.require_writable()
         if archive.incoming is not None:
             spooled = archive.incoming(spooled)
-        return _ingest(archive, spooled, origin, labels)
+        done = _ingest(archive, spooled, origin, labels)
+        measures.INGESTED.labels(done.status.value).inc()
+        return done
+    except BaseException:
+        measures.INGESTED.labels("Failed").inc()
+        raise
     finally:
         spooled.discard()
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class Reading:
     """What the bytes say: the header, also as it is kept, and the answer if all goes well."""
 
     header: Header
     packed: bytes
     answer: Ingested
 
+    @property
+    def identifiers(self) -> tuple[OrthancId, OrthancId, OrthancId, OrthancId]:
+        """Of the ancestors from the patient down, then of the instance."""
+        return self.answer.patient_id, self.answer.study_id, self.answer.series_id, self.answer.instance_id
+
 
 def _ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels) -> Ingested:
-    if spooled.size <= _LONG_BYTES:
-        with _reading:
-            found = _read(archive, spooled)
-    else:
-        found = _read(archive, spooled)
+    with measures.SCAN_SECONDS.time():
+        if spooled.size <= _LONG_BYTES:
+            with _reading:
+                found = read_instance(archive, spooled)
+        else:
+            found = read_instance(archive, spooled)
     crash_point("ingest.scanned")
     header, stored = found.header, found.answer
     for is_refused in archive.filters:
         refusal = is_refused(header, origin)
         if refusal is not None:
             return replace(stored, status=IngestStatus.FILTERED_OUT, refusal=refusal)
-    identifiers = (stored.patient_id, stored.study_id, stored.series_id, stored.instance_id)
-    if _is_kept(archive, spooled, stored.instance_id) and _is_labelled(archive, identifiers, labels):
+    if _is_kept(archive, spooled, stored.instance_id) and _is_labelled(archive, found.identifiers, labels):
         return replace(stored, status=IngestStatus.ALREADY_STORED)
 
-    files = _stage(archive, spooled, header)
+    with measures.BLOB_SECONDS.time():
+        files = _stage(archive, spooled, header)
     crash_point("ingest.staged")
-    new = storing.NewInstance(
-        identifiers=identifiers,
-        main_tags=_MainTagsOf(archive, header.data_set),
-        sop_class_uid=stored.sop_class_uid,
-        transfer_syntax_uid=header.transfer_syntax_uid,
-        index_in_series=index_in_series(header.data_set),
-        expected_number_of_instances=_expected_number_of_instances(header.data_set),
-        remote_aet=origin.remote_aet if isinstance(origin, DicomOrigin) else "",
-        metadata=_metadata(header, origin),
-        header=found.packed,
-        file=files[0],
-        more_files=files[1:],
-    )
-    replaced = _commit(archive, new, labels)
+    with measures.INDEX_SECONDS.time():
+        replaced = _commit(archive, new_instance(archive, found, origin, files), labels)
     crash_point("ingest.committed")
     if replaced is None:
         discard(archive, files)
         return replace(stored, status=IngestStatus.ALREADY_STORED)
-    publish(archive, files)
+    with measures.PUBLISH_SECONDS.time():
+        publish(archive, files)
     crash_point("ingest.published")
     if replaced:
         reclaim(archive, replaced)
@@ -148,7 +149,13 @@ def _ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels) 
     return stored
 
 
-def _read(archive: Archive, spooled: Spooled) -> _Read:
+def read_instance(archive: Archive, spooled: Spooled) -> Reading:
+    """Scan a file and identify it.
+
+    Raises:
+        BadFileFormat: not DICOM, or broken.
+        MissingIdentifier: without one of the UIDs that identify it.
+    """
     header = scan(spooled.view(), archive.settings.limits, archive.default_encoding, archive.dictionary)
     named = identifiers_of(header.data_set)
     answer = Ingested(
@@ -160,7 +167,27 @@ def _read(archive: Archive, spooled: Spooled) -> _Read:
         _text(header.data_set, _SOP_CLASS_UID),
         named.sop_instance_uid,
     )
-    return _Read(header, encode_header(header), answer)
+    return Reading(header, encode_header(header), answer)
+
+
+def new_instance(
+    archive: Archive, reading: Reading, origin: Origin, files: Sequence[storing.NewAttachment]
+) -> storing.NewInstance:
+    """What goes into the index of an instance whose files are staged; the DICOM file is the first of them."""
+    header = reading.header
+    return storing.NewInstance(
+        identifiers=reading.identifiers,
+        main_tags=_MainTagsOf(archive, header.data_set),
+        sop_class_uid=reading.answer.sop_class_uid,
+        transfer_syntax_uid=header.transfer_syntax_uid,
+        index_in_series=index_in_series(header.data_set),
+        expected_number_of_instances=_expected_number_of_instances(header.data_set),
+        remote_aet=origin.remote_aet if isinstance(origin, DicomOrigin) else "",
+        metadata=_metadata(header, origin),
+        header=reading.packed,
+        file=files[0],
+        more_files=files[1:],
+    )
 
 
 def _is_kept(archive: Archive, spooled: Spooled, instance_id: OrthancId) -> bool:

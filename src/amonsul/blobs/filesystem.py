@@ -29,6 +29,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from amonsul import measures
 from amonsul.blobs.crash import crash_point
 from amonsul.blobs.ids import is_blob_id, new_blob_id
 from amonsul.blobs.spool import Spool, Spooled
@@ -109,6 +110,7 @@ class FilesystemBlobs:
     def stage(self, spooled: Spooled) -> BlobId:
         """See BlobStore."""
         staging = _Staging(spooled, f"{self._incoming}/")
+        size = spooled.size
         try:
             self._convoy.join(staging)
         finally:
@@ -117,6 +119,7 @@ class FilesystemBlobs:
             raise refusal(staging.error) from staging.error
         if staging.error is not None:
             raise staging.error
+        measures.WRITTEN_BYTES.inc(size)
         return staging.blob
 
     def publish(self, blob: BlobId) -> None:
@@ -164,6 +167,7 @@ class FilesystemBlobs:
                 if not more:
                     break
                 data += more
+            measures.READ_BYTES.inc(len(data))
             return data
         except OSError as error:
             raise InexistentFile(f"cannot read blob {blob}: {error.strerror}") from error
@@ -425,6 +429,7 @@ class _Chunks:
             self.close()
             raise StopIteration
         self._at += len(data)
+        measures.READ_BYTES.inc(len(data))
         return data
 
     def close(self) -> None:

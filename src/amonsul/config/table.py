@@ -713,7 +713,12 @@ TRANSCODING: Final = Area(
 OBSERVABILITY: Final = Area(
     "Logs, metrics and warnings",
     (
-        Option("MetricsEnabled", FLAG, True, "Collect metrics for /tools/metrics-prometheus.", served=False),
+        Option(
+            "MetricsEnabled",
+            FLAG,
+            True,
+            "Show metrics at `/tools/metrics-prometheus`; `/tools/metrics` switches them while the server runs. Counting costs some microseconds a request and goes on in any case.",
+        ),
         Option(
             "DeidentifyLogs",
             FLAG,

@@ -8,10 +8,12 @@ takes back only what it did itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
+from amonsul import measures
 from amonsul.convoy import Passenger
 from amonsul.database.dialects import Dialect
 from amonsul.errors import Unavailable
@@ -84,10 +86,11 @@ class Database(Protocol):
 class Work(Passenger, Generic[T]):
     """One piece of writing in line, and what became of it."""
 
-    __slots__ = ("call", "error", "result")
+    __slots__ = ("asked_at", "call", "error", "result")
 
     def __init__(self, call: Callable[[Transaction], T]) -> None:
         super().__init__()
+        self.asked_at = time.perf_counter()
         self.call = call
         self.result: T | None = None
         self.error: BaseException | None = None
@@ -100,3 +103,16 @@ class Work(Passenger, Generic[T]):
             finally:
                 self.error = None  # breaks the cycle of traceback and frame
         return self.result  # type: ignore[return-value]  # no error: `result` was set, and T may include None
+
+
+@contextmanager
+def measured(group: Sequence[Work[Any]]) -> Iterator[None]:
+    """Count a group of writes that go together. Any: each has a result of its own."""
+    start = time.perf_counter()
+    for work in group:
+        measures.DATABASE_WAIT_SECONDS.observe(start - work.asked_at)
+    measures.DATABASE_GROUP_SIZE.observe(len(group))
+    try:
+        yield
+    finally:
+        measures.DATABASE_GROUP_SECONDS.observe(time.perf_counter() - start)

@@ -21,7 +21,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from amonsul.convoy import Convoy
 from amonsul.database.dialects import POSTGRESQL, Dialect
-from amonsul.database.engine import CommitUncertain, Row, SqlValue, Transaction, Work
+from amonsul.database.engine import CommitUncertain, Row, SqlValue, Transaction, Work, measured
 from amonsul.database.settings import PostgresSettings
 from amonsul.errors import InternalError, ReadOnly, StorageFull, Unavailable
 
@@ -184,7 +184,8 @@ class PostgresDatabase:
         try:
             for attempt in range(_ATTEMPTS):
                 try:
-                    self._run(batch)
+                    with measured(batch):
+                        self._run(batch)
                     return
                 except _AGAIN:
                     if attempt == _ATTEMPTS - 1:

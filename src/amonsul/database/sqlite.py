@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from amonsul.convoy import Convoy
 from amonsul.database.dialects import SQLITE, Dialect
-from amonsul.database.engine import CommitUncertain, Row, SqlValue, Transaction, Work
+from amonsul.database.engine import CommitUncertain, Row, SqlValue, Transaction, Work, measured
 from amonsul.database.settings import SqliteSettings
 from amonsul.errors import AmonsulError, InternalError, ReadOnly, StorageFull, Unavailable
 
@@ -199,7 +199,8 @@ class SqliteDatabase:
 
     def _run_batch(self, batch: Sequence[Work[Any]]) -> None:
         try:
-            self._run(batch)
+            with measured(batch):
+                self._run(batch)
         except BaseException as error:  # each caller gets it: none may wait for ever
             for work in batch:
                 work.error = error

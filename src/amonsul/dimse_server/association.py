@@ -16,11 +16,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine
+import time
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, cast
 
+from amonsul import measures
 from amonsul.blobs.spool import Spool, Spooled
 from amonsul.crossing import Crossing
 from amonsul.dimse_server.echo import VERIFICATION_SOP_CLASS
@@ -29,7 +31,21 @@ from amonsul.dimse_server.negotiation import Accepted, is_allowed, negotiate
 from amonsul.dimse_server.service import Association, AssociationLost, Context, Exchange, Service, ServiceTable
 from amonsul.dimse_server.settings import DimseSettings, DimseSwitches
 from amonsul.errors import AmonsulError, CannotStore
-from amonsul.protocols.dimse.commands import CCancelRq, CEchoRq, InvalidRq, MalformedCommand, Request, Response, refuse
+from amonsul.protocols.dimse.commands import (
+    CCancelRq,
+    CEchoRq,
+    CFindRq,
+    CGetRq,
+    CMoveRq,
+    CStoreRq,
+    InvalidRq,
+    MalformedCommand,
+    NActionRq,
+    NEventReportRq,
+    Request,
+    Response,
+    refuse,
+)
 from amonsul.protocols.dimse.messages import (
     CommandReceived,
     DataSetFragment,
@@ -37,7 +53,7 @@ from amonsul.protocols.dimse.messages import (
     MessageReader,
     encode_message,
 )
-from amonsul.protocols.dimse.statuses import Status
+from amonsul.protocols.dimse.statuses import Category, Status
 from amonsul.protocols.upper_layer.connection import Connection
 from amonsul.protocols.upper_layer.events import (
     Aborted,
@@ -77,6 +93,17 @@ _CONGESTED: Final = AAssociateRj(
     RejectSource.SERVICE_PROVIDER_PRESENTATION,
     PresentationRejectReason.TEMPORARY_CONGESTION,
 )
+
+_OPERATIONS: Final[Mapping[type[Request | InvalidRq], str]] = {
+    CEchoRq: "C-ECHO",
+    CFindRq: "C-FIND",
+    CGetRq: "C-GET",
+    CMoveRq: "C-MOVE",
+    CStoreRq: "C-STORE",
+    NActionRq: "N-ACTION",
+    NEventReportRq: "N-EVENT-REPORT",
+}
+"""What requests are called in the metrics."""
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
@@ -132,6 +159,7 @@ class _Incoming:
     request: Request | InvalidRq
     service: Service | None
     spool: Spool | None
+    began_at: float = field(default_factory=time.perf_counter)
     failure: int = Status.SUCCESS
     received: int = 0
     charged: int = 0
@@ -194,6 +222,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         """Take what was read."""
         if self._socket is not None:
             _acknowledge(self._socket)
+        measures.DICOM_RECEIVED.inc(nbytes)
         self._last_activity = now = self._loop.time()
         if self._eof_sent:
             self._last_words += nbytes
@@ -310,9 +339,11 @@ class AssociationProtocol(asyncio.BufferedProtocol):
                 else:
                     self._release_waits = True
             case Aborted(by_us=True):
+                measures.ASSOCIATIONS_ABORTED.inc()
                 logger.warning("aborted the association with %s: %s", self._name, event.details)
                 self._drop_work()
             case Aborted():
+                measures.ASSOCIATIONS_ABORTED.inc()
                 logger.info("%s aborted the association, source %d, reason %d", self._name, event.source, event.reason)
                 self._drop_work()
             case ConnectionLost():
@@ -436,9 +467,13 @@ class AssociationProtocol(asyncio.BufferedProtocol):
 
     def _complete(self, incoming: _Incoming, spooled: Spooled | None) -> None:
         association, context, request, service = self._association, incoming.context, incoming.request, incoming.service
+        start = time.perf_counter()
+        if spooled is not None and service is not None and service.is_storage:
+            measures.SPOOL_SECONDS.observe(start - incoming.began_at)
         if incoming.failure or service is None or association is None or not isinstance(request, Request):
             self._release_budget(incoming)
             self._answer_failure(context, request, incoming.failure)
+            self._count(request, Category.FAILURE, start)
             self._after_answer()
             return
         line = ServiceLine(
@@ -447,12 +482,19 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         exchange = Exchange(association, context, request, spooled, line)
         if service.blocks:
             self._line = line
-            self._start(self._serve(incoming, service, exchange, line))
+            self._start(self._serve(incoming, service, exchange, line, start))
         else:
             self._connection.send_encoded_p_data(line.drive(service, exchange))
+            self._count(request, line.outcome, start)
             self._after_answer()
 
-    async def _serve(self, incoming: _Incoming, service: Service, exchange: Exchange, line: ServiceLine) -> None:
+    @staticmethod
+    def _count(request: Request | InvalidRq, outcome: Category, start: float) -> None:
+        measures.dimse_answered(_OPERATIONS.get(type(request), "invalid"), outcome.value, time.perf_counter() - start)
+
+    async def _serve(
+        self, incoming: _Incoming, service: Service, exchange: Exchange, line: ServiceLine, start: float
+    ) -> None:
         request = exchange.request
         last_words, failure = b"", None
         try:
@@ -466,6 +508,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             failure = Status.PROCESSING_FAILURE
             logger.exception("%s of %s failed", type(request).__name__, self._name)
         self._line = None
+        self._count(request, line.outcome, start)
         self._release_budget(incoming)
         self._last_activity = self._loop.time()
         if self._is_closed:
@@ -530,6 +573,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         if isinstance(outcome, Accepted):
             self._association = outcome.association
             self._connection.accept(outcome.answer)
+            measures.ASSOCIATIONS_ACCEPTED.inc()
             logger.info(
                 "association from %s to %s: %d of %d presentation contexts accepted",
                 self._name,
@@ -539,6 +583,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             )
         else:
             self._connection.reject(outcome, now)
+            measures.ASSOCIATIONS_REJECTED.inc()
             logger.warning(
                 "association from %s@%s to %s rejected: result %d, source %d, reason %d",
                 calling,
@@ -553,6 +598,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         self._arm()
 
     def _abort_association(self, why: str, level: int = logging.WARNING) -> None:
+        measures.ASSOCIATIONS_ABORTED.inc()
         logger.log(level, "aborting the association with %s: %s", self._name, why)
         self._drop_work()
         if (self._connection.state, Event.A_ABORT_REQUEST) in TRANSITIONS:
@@ -604,6 +650,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         data = connection.data_to_send()
         if data and not self._eof_sent:
             transport.write(data)
+            measures.DICOM_SENT.inc(len(data))
         if connection.must_close:
             transport.close()
             if transport.get_write_buffer_size():

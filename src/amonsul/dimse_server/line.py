@@ -62,6 +62,8 @@ class ServiceLine:
         self._gate.set()
         self._is_cancelled = False
         self._is_lost = False
+        self.outcome = Category.FAILURE
+        """Of the last answer; what ended without one failed."""
         self._awaited_message_id: int | None = None
         self._responses: queue.SimpleQueue[Response | None] = queue.SimpleQueue()
 
@@ -168,7 +170,9 @@ class ServiceLine:
                 for response, data_set in answers:
                     message = encode_message(exchange.context.context_id, response, data_set, self._max_pdu_length)
                     pending.append(message)
-                    if category(response.status) is not Category.PENDING:
+                    outcome = category(response.status)
+                    if outcome is not Category.PENDING:
+                        self.outcome = outcome
                         return b"".join(pending)
                     size += len(message)
                     if size >= BATCH_SIZE or time.monotonic() - last_sent >= BATCH_TIME_S:

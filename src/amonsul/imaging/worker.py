@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 import numpy
 import orjson
 
+from amonsul import measures
 from amonsul.errors import AmonsulError, BadFileFormat, InternalError, NotImplementedHere, PayloadTooLarge, Unavailable
 from amonsul.imaging.pixel_format import MAX_DECODED_BYTES, PixelFormat
 from amonsul.imaging.pixels import Pixels, sample_type
@@ -133,10 +134,12 @@ class WorkerPool:
 
     def _run(self, task: Parameters, payload: memoryview | bytes, max_result: int) -> tuple[Parameters, bytearray]:
         try:
-            return self._run_once(task, payload, max_result)
+            with measures.CODEC_SECONDS.time():
+                return self._run_once(task, payload, max_result)
         except _NotTaken:  # the process died while it was idle
             try:
-                return self._run_once(task, payload, max_result)
+                with measures.CODEC_SECONDS.time():
+                    return self._run_once(task, payload, max_result)
             except _NotTaken as error:
                 raise Unavailable("The processes of the codecs do not start") from error
 
@@ -144,10 +147,12 @@ class WorkerPool:
         worker = self._take()
         is_alive = False
         try:
-            said, result = worker.run(task, payload, max_result, self._settings.task_s)
+            with measures.CODECS_BUSY.track_inprogress():
+                said, result = worker.run(task, payload, max_result, self._settings.task_s)
             is_alive = True
         except (EOFError, OSError, ValueError) as error:
             code = worker.end()
+            measures.CODEC_CRASHES.inc()
             _log.warning(
                 "A codec ended its process (%s, exit code %s) in %s", type(error).__name__, code, task["syntax"]
             )

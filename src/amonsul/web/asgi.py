@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, TypeVar
 
+from amonsul import measures
 from amonsul.blobs.spool import Spool, Spooled
 from amonsul.crossing import Crossing
 from amonsul.errors import AmonsulError, PayloadTooLarge
@@ -117,6 +119,7 @@ class Application:
         remote_ip: str = client[0] if client else ""
         refused = self._gate.refuse(method, headers, remote_ip, from_allowed_page=is_shared)
         if refused is not None:
+            measures.http_refused(refused.status)
             return refused, has_body
         if is_shared and (preflight := self._cors.preflight(method, headers)) is not None:
             return preflight, has_body
@@ -124,10 +127,12 @@ class Application:
         if self._gate.credentials is not None:
             login = await self._login(headers, remote_ip)
             if isinstance(login, Response):
+                measures.http_refused(login.status)
                 return login, has_body
             username = login
         call = self._dispatcher.find(method, scope["raw_path"])
         if isinstance(call, Response):
+            measures.http_refused(call.status)
             return call, has_body
         if declared is not None and declared < 0:
             return _BAD_LENGTH, True
@@ -136,19 +141,31 @@ class Application:
             request = Request(
                 call.route.method, call.uri, call.params, query, headers, _NO_BODY, remote_ip, username, raw
             )
-            if call.route.inline:
-                return self._dispatcher.answer(call, request), has_body
-            return await self._run(partial(self._dispatcher.answer, call, request)), has_body
+            return await self._answer(call, request), has_body
+        start = time.perf_counter()
         body = await self._collect(receive, call, method, declared)
         if isinstance(body, Response):
             return body, True
+        measures.HTTP_RECEIVED.inc(body.size)
+        if call.route.body is Body.LARGE:
+            measures.SPOOL_SECONDS.observe(time.perf_counter() - start)
         request = Request(call.route.method, call.uri, call.params, query, headers, body, remote_ip, username, raw)
         held = 0 if body.path else body.size
         self._bodies_in_memory += held
         try:
-            return await self._run(partial(self._dispatcher.answer, call, request)), False
+            return await self._answer(call, request), False
         finally:
             self._bodies_in_memory -= held
+
+    async def _answer(self, call: Call, request: Request) -> Response:
+        """Have the handler called where it may be."""
+        start = time.perf_counter()
+        if call.route.inline:
+            response = self._dispatcher.answer(call, request)
+        else:
+            response = await self._run(partial(self._dispatcher.answer, call, request))
+        measures.http_answered(call.route.method, call.route.template, response.status, time.perf_counter() - start)
+        return response
 
     async def _run(self, work: Callable[[], T]) -> T:
         """The line at which a request leaves the event loop."""
@@ -250,6 +267,7 @@ class Application:
             return
         await send(self._start(response, len(body)))
         await send({"type": "http.response.body", "body": body})
+        measures.HTTP_SENT.inc(len(body))
 
     def _start(self, response: Response, length: int | None) -> Message:
         own = response.headers
@@ -282,6 +300,7 @@ class Application:
                         continue
                     deadline.reschedule(now() + _WRITE_TIMEOUT_S)
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    measures.HTTP_SENT.inc(len(chunk))
                 if not gone.done():
                     await send({"type": "http.response.body", "body": b""})
         except TimeoutError:

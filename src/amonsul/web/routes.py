@@ -12,7 +12,7 @@ from functools import partial
 from amonsul.dicom.levels import Level
 from amonsul.web import image_routes, job_routes, openapi, peer_routes, remote_routes
 from amonsul.web.dicomweb.routes import dicom_web_routes
-from amonsul.web.rest import attachments, changes, resources, search, tags, tools, uploads
+from amonsul.web.rest import attachments, changes, monitoring, resources, search, tags, tools, uploads
 from amonsul.web.routing import Body, Parameter, Route
 from amonsul.web.services import LOG_CATEGORIES
 from amonsul.web.settings import WebSettings
@@ -172,6 +172,15 @@ def _tools() -> Iterator[Route]:
             request_types=(_TEXT,),
             answers=_TEXT,
         )
+    yield Route(
+        "GET",
+        "/tools/metrics-prometheus",
+        monitoring.prometheus,
+        "Metrics in the text format of Prometheus",
+        tag,
+        "Empty while metrics are switched off (`/tools/metrics`, option `MetricsEnabled`).",
+        answers=_TEXT,
+    )
     yield Route("GET", "/tools/labels", resources.all_labels, "List all labels in use", tag)
     yield Route(
         "POST",
