@@ -70,11 +70,14 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
-# Programs that the tests talk to: DCMTK's tools, a PostgreSQL server and Orthanc (started by the tests themselves).
+# Programs that the tests talk to: DCMTK's tools, a PostgreSQL server, Orthanc (both started by the tests themselves), and
+# a hardware token in software with the tool that puts certificates into it.
 # Debian starts a service of what it installs; Orthanc's would sit on the ports of `make run`.
 $(VENV)/system.stamp: | $(VENV)/bin/python
 	@command -v storescu >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 	  { $(APT) update && $(APT) install -y --no-install-recommends dcmtk postgresql; }
+	@command -v p11tool >/dev/null && ls /usr/lib/softhsm/libsofthsm2.so >/dev/null 2>&1 || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends softhsm2 gnutls-bin; }
 	@PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || \
 	  { $(APT) update && $(APT) install -y --no-install-recommends orthanc && \
 	    { $(SUDO) service orthanc stop || true; } && \

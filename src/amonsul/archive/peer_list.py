@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 from amonsul.archive.peers import Peer, parse_peer
 from amonsul.archive.remote_list import RemoteList
 from amonsul.database.modalities import PEERS
 from amonsul.errors import AmonsulError, InexistentFile, InexistentItem, UnknownResource
+
+_FILES: Final = ("CertificateFile", "CertificateKeyFile")
 
 
 class Peers(RemoteList[Peer]):
@@ -21,19 +26,9 @@ class Peers(RemoteList[Peer]):
             return parse_peer(value)
         except InexistentFile:  # a certificate that is gone hinders only whoever needs it
             assert isinstance(value, dict)
-            names = ("CertificateFile", "CertificateKeyFile")
-            bare = parse_peer({name: each for name, each in value.items() if name not in names})
-            return Peer(
-                bare.url,
-                bare.username,
-                bare.password,
-                bare.http_headers,
-                certificate_file=str(value.get(names[0], "")),
-                certificate_key_file=str(value.get(names[1], "")),
-                certificate_key_password=bare.certificate_key_password,
-                timeout_s=bare.timeout_s,
-                properties=bare.properties,
-            )
+            bare = parse_peer({name: each for name, each in value.items() if name not in _FILES})
+            certificate, key = (str(value.get(name, "")) for name in _FILES)
+            return replace(bare, certificate_file=certificate, certificate_key_file=key)
 
     def _unknown(self, name: str) -> AmonsulError:
         return UnknownResource(f"No peer with symbolic name: {name}")

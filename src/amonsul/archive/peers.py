@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from amonsul.archive.modalities import check_name
-from amonsul.errors import BadFileFormat, InexistentFile, NotImplementedHere, ParameterOutOfRange
+from amonsul.errors import BadFileFormat, InexistentFile, ParameterOutOfRange
 
 OPERATIONS: Final = ("configuration", "store", "store-straight", "system")
 
@@ -28,6 +28,7 @@ _FIELDS: Final = frozenset(
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SECRET: Final = re.compile(r"auth|cookie|token|secret|key|password|credential", re.IGNORECASE)
 _MAX_TIMEOUT_S: Final = 86_400
+_TOKEN_URL: Final = "pkcs11:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Peer:
         url: root of its REST API, with a slash at the end.
         http_headers: sent with each request.
         certificate_file: PEM file of our certificate towards it.
-        certificate_key_file: PEM file of its key, if that is a file of its own.
+        certificate_key_file: PEM file of its key, if that is a file of its own; of one in a token, its URL.
+        is_key_in_token: the key is in a hardware token (`Pkcs11`).
         timeout_s: longest wait for it; 0 for the usual one.
         properties: the user's own.
     """
@@ -50,6 +52,7 @@ class Peer:
     certificate_file: str = ""
     certificate_key_file: str = ""
     certificate_key_password: str = field(default="", repr=False)
+    is_key_in_token: bool = False
     timeout_s: int = 0
     properties: Mapping[str, object] = field(default_factory=dict)
 
@@ -80,13 +83,15 @@ class Peer:
     def describe_for_job(self) -> object:
         """What the content of a job tells of it; no passwords, nor headers whose names sound like secrets."""
         shown = self._shown()
-        if shown.keys() <= {"Url", "Pkcs11", "Timeout"} and not self.timeout_s and not self.http_headers:
+        is_simple = not (self.timeout_s or self.http_headers or self.is_key_in_token)
+        if is_simple and shown.keys() <= {"Url", "Pkcs11", "Timeout"}:
             return [self.url]
         headers = {name: None if _SECRET.search(name) else value for name, value in self.http_headers.items()}
         return {**shown, "HttpHeaders": headers}
 
     def _shown(self) -> dict[str, object]:
-        shown: dict[str, object] = {**self.properties, "Url": self.url, "Pkcs11": False, "Timeout": self.timeout_s}
+        shown: dict[str, object] = {**self.properties, "Url": self.url, "Pkcs11": self.is_key_in_token}
+        shown["Timeout"] = self.timeout_s
         if self.username:
             shown["Username"] = self.username
         if self.certificate_file:
@@ -107,7 +112,6 @@ def parse_peer(value: object, folder: Path | None = None) -> Peer:
         BadFileFormat: a field is missing or of the wrong type.
         ParameterOutOfRange: a URL that is not one of http or https.
         InexistentFile: a file of a certificate is not there.
-        NotImplementedHere: the key is to be found in a hardware token.
     """
     match value:
         case [str(url)]:
@@ -132,26 +136,25 @@ def parse_peers(value: object, folder: Path | None = None) -> dict[str, Peer]:
     for name, entry in value.items():
         try:
             peers[check_name(str(name))] = parse_peer(entry, folder)
-        except (BadFileFormat, ParameterOutOfRange, InexistentFile, NotImplementedHere) as error:
+        except (BadFileFormat, ParameterOutOfRange, InexistentFile) as error:
             raise type(error)(f"peer {name}: {error.details or error.message}") from error
     return peers
 
 
 def _from_object(members: Mapping[object, object], folder: Path) -> Peer:
-    if members.get("Pkcs11", False) is not False:
-        if not isinstance(members["Pkcs11"], bool):
-            raise BadFileFormat("Boolean value expected in field: Pkcs11")
-        raise NotImplementedHere(
-            "keys in hardware tokens (Pkcs11) are not supported; name a CertificateFile and a CertificateKeyFile"
-        )
+    is_key_in_token = members.get("Pkcs11", False)
+    if not isinstance(is_key_in_token, bool):
+        raise BadFileFormat("Boolean value expected in field: Pkcs11")
+    key_in = _token_url if is_key_in_token else _file
     return Peer(
         _url(_text(members, "Url") or _text(members, "URL")),
         _text(members, "Username"),
         _text(members, "Password"),
         _headers(members.get("HttpHeaders", {})),
         certificate_file=_file(members, "CertificateFile", folder),
-        certificate_key_file=_file(members, "CertificateKeyFile", folder),
+        certificate_key_file=key_in(members, "CertificateKeyFile", folder),
         certificate_key_password=_text(members, "CertificateKeyPassword"),
+        is_key_in_token=is_key_in_token,
         timeout_s=_seconds(members.get("Timeout", 0)),
         properties={str(name): _property(name, each) for name, each in members.items() if name not in _FIELDS},
     )
@@ -197,6 +200,15 @@ def _file(members: Mapping[object, object], name: str, folder: Path) -> str:
     if given and not (folder / given).is_file():
         raise InexistentFile(f"Cannot open certificate file: {given}")
     return str((folder / given).absolute()) if given else ""
+
+
+def _token_url(members: Mapping[object, object], name: str, _: Path) -> str:
+    given = _text(members, name)
+    if given and not (given.startswith(_TOKEN_URL) and given.isascii() and given.isprintable()):
+        raise ParameterOutOfRange(f"with Pkcs11, {name} must be a URL such as pkcs11:object=client")
+    if "?" in given:  # where RFC 7512 has the PIN; this URL is shown
+        raise ParameterOutOfRange(f"{name} must hold no query; the PIN belongs into the section Pkcs11")
+    return given
 
 
 def _seconds(value: object) -> int:

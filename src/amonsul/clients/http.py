@@ -2,7 +2,8 @@
 
 A session is with one server, on one connection that is kept while it is used. Where it may go is decided in
 `clients.web_address`: http and https, no address that could be turned against us. No redirect is followed, so
-credentials go nowhere but to the server they are for. What the other side answers is bounded.
+credentials go nowhere but to the server they are for. What the other side answers is bounded: its length, unless it is
+read piece by piece, and how slowly it may come.
 
 A kept connection may end at any moment between two requests. A request that finds it so is sent once more on a new one;
 what is sent here can be sent twice: queries, and instances that their receiver knows by their identifiers.
@@ -19,22 +20,31 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from amonsul.clients.gnutls import TlsLink
+from amonsul.clients.pkcs11 import TokenSettings, token
 from amonsul.clients.web_address import WebAddress, dial, is_allowed
-from amonsul.errors import InexistentFile, NetworkProtocolError, ParameterOutOfRange
+from amonsul.errors import BadSequenceOfCalls, InexistentFile, NetworkProtocolError, ParameterOutOfRange
 
 logger = logging.getLogger(__name__)
 
 MAX_ANSWER: Final = 16 << 20
-"""Longest answer that is read, in bytes."""
+"""Longest answer that is read as a whole unless more is asked for, in bytes."""
+_PIECE: Final = 256 << 10
+_SLOWEST: Final = 1024
+"""Bytes per second that an answer brings on average, once it was waited for long enough."""
+_LONG_ENOUGH_S: Final = 60.0
 _LONGEST_HEAD: Final = 16 << 10
 _CONTEXTS_KEPT: Final = 64
+
+Secure = Callable[[socket.socket, str], ssl.SSLSocket | TlsLink]
+"""Makes a TLS connection of a socket that is connected with the host of this name."""
 
 
 class RemoteRefusal(NetworkProtocolError):
@@ -87,6 +97,7 @@ class HttpSettings:
         verifies: whether certificates of servers are checked.
         authorities: PEM file of the authorities to trust; those of the system if None.
         is_verbose: log each request.
+        token: where keys in hardware tokens are; None if there are none.
     """
 
     proxy: Proxy | None = None
@@ -94,6 +105,7 @@ class HttpSettings:
     verifies: bool = True
     authorities: Path | None = None
     is_verbose: bool = False
+    token: TokenSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,7 @@ class WebServer:
         headers: sent with each request.
         certificate_file: PEM file of our certificate towards it, with the key unless that has a file of its own.
         timeout_s: longest wait for it; 0 for the usual one.
+        is_key_in_token: the key is in a hardware token, see `clients.pkcs11`.
     """
 
     url: str
@@ -115,13 +128,17 @@ class WebServer:
     key_file: str = ""
     key_password: str = field(default="", repr=False)
     timeout_s: float = 0
+    is_key_in_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is sent: `open` answers the length in bytes and the pieces, and may be called again to send it again."""
+    """What is sent: `open` answers the length in bytes and the pieces, and may be called again to send it again.
 
-    open: Callable[[], tuple[int, Iterable[bytes | memoryview]]]
+    Without a length it is sent in chunks (RFC 9112 §7.1).
+    """
+
+    open: Callable[[], tuple[int | None, Iterable[bytes | memoryview]]]
     media_type: str
 
     @classmethod
@@ -147,6 +164,64 @@ class Answer:
         return 200 <= self.status < 300
 
 
+class Incoming:
+    """An answer whose body is still to come; names of headers are in lower case.
+
+    Attributes:
+        length: of the body in bytes, None if the server does not say.
+    """
+
+    def __init__(self, response: http.client.HTTPResponse, server: str) -> None:
+        self._response = response
+        self._server = server
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.getheaders()}
+        self.length = response.length
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body as it comes.
+
+        Raises:
+            NetworkProtocolError: it is cut short, or comes too slowly.
+        """
+        received, waited_s = 0, 0.0
+        while True:
+            began = time.monotonic()
+            try:
+                piece = self._response.read1(_PIECE)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise NetworkProtocolError(
+                    f"the answer of {self._server} breaks off: {str(error) or type(error).__name__}"
+                ) from error
+            if not piece:
+                break
+            received += len(piece)
+            waited_s += time.monotonic() - began
+            if waited_s > _LONG_ENOUGH_S and received < waited_s * _SLOWEST:
+                raise NetworkProtocolError(f"the answer of {self._server} comes too slowly")
+            yield piece
+        if self.length is not None and received < self.length:
+            raise NetworkProtocolError(f"the answer of {self._server} is cut short")
+        self._response.close()  # its end; the connection stays
+
+    def read(self, limit: int | None = None) -> bytes:
+        """The whole body.
+
+        Raises:
+            NetworkProtocolError: as `pieces`, or it is longer than `limit`, which is `MAX_ANSWER` unless given.
+        """
+        limit = MAX_ANSWER if limit is None else limit
+        data = bytearray()
+        for piece in self.pieces():
+            data += piece
+            if len(data) > limit:
+                raise NetworkProtocolError(f"{self._server} answers with more than {limit} bytes")
+        return bytes(data)
+
+    def __repr__(self) -> str:
+        return f"<Incoming {self.status} from {self._server}>"
+
+
 class HttpClient:
     """Opens sessions; may be used from any thread."""
 
@@ -168,13 +243,28 @@ class HttpClient:
         with self.session(server) as session:
             return session.request(method, path, body)
 
-    def tls(self, server: WebServer) -> ssl.SSLContext:
-        """What TLS with a server needs; kept until the files of the certificate change.
+    def secure(self, server: WebServer) -> Secure:
+        """How TLS is spoken with a server.
 
         Raises:
             InexistentFile: a file is not there.
             ParameterOutOfRange: a certificate or key cannot be used.
+            BadSequenceOfCalls: the key is in a token, and the configuration names none.
         """
+        if server.is_key_in_token:
+            return self._by_token(server)
+        context = self._context(server)
+        return lambda link, host: context.wrap_socket(link, server_hostname=host)
+
+    def _by_token(self, server: WebServer) -> Secure:
+        if self.settings.token is None:
+            raise BadSequenceOfCalls("a key in a hardware token needs the module of the token: Pkcs11.Module")
+        keys = token(self.settings.token)
+        credentials = keys.credentials(server.certificate_file, server.key_file, self.settings.authorities)
+        return lambda link, host: keys.connect(link, credentials, host, verifies=self.settings.verifies)
+
+    def _context(self, server: WebServer) -> ssl.SSLContext:
+        """What TLS with a server needs; kept until the files of the certificate change."""
         files = [each for each in (server.certificate_file, server.key_file) if each]
         try:
             key = (*files, server.key_password, *(Path(each).stat().st_mtime_ns for each in files))
@@ -250,9 +340,17 @@ class Session:
             NetworkProtocolError: the server cannot be reached, may not be, or does not speak HTTP.
             ParameterOutOfRange: a header, or our certificate, cannot be used.
         """
+        with self.stream(method, path, body, headers) as incoming:
+            return Answer(incoming.status, incoming.headers, incoming.read())
+
+    @contextlib.contextmanager
+    def stream(
+        self, method: str, path: str, body: Body | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Incoming]:
+        """The same for an answer of any length, which is read while the context is open."""
         started = time.monotonic()
         try:
-            answer = self._attempt(method, path, body, headers or {})
+            response = self._attempt(method, path, body, headers or {})
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             self.close()
             reason = str(error) or type(error).__name__
@@ -265,8 +363,12 @@ class Session:
             raise
         if self._client.settings.is_verbose:
             taken_ms = (time.monotonic() - started) * 1000
-            logger.info("%s %s was answered with %d in %.0f ms", method, self.url(path), answer.status, taken_ms)
-        return answer
+            logger.info("%s %s was answered with %d in %.0f ms", method, self.url(path), response.status, taken_ms)
+        try:
+            yield Incoming(response, self._address.authority)
+        finally:
+            if response.will_close or not response.isclosed():  # what was not read would pass for the next answer
+                self.close()
 
     def require(
         self, method: str, path: str, body: Body | None = None, headers: Mapping[str, str] | None = None
@@ -278,17 +380,21 @@ class Session:
         """
         answer = self.request(method, path, body, headers)
         if not answer.is_success:
-            raise RemoteRefusal.of(
-                f"{method} {self.url(path)} was answered with HTTP status {answer.status}", answer.status
-            )
+            raise self.refusal(method, path, answer.status)
         return answer
+
+    def refusal(self, method: str, path: str, status: int) -> RemoteRefusal:
+        """What is raised for an answer that is no success."""
+        return RemoteRefusal.of(f"{method} {self.url(path)} was answered with HTTP status {status}", status)
 
     def _target(self, path: str) -> str:
         root, _, query = self._address.target.partition("?")
         target = f"{root.rstrip('/')}/{path.lstrip('/')}"
         return f"{target}?{query}" if query else target
 
-    def _attempt(self, method: str, path: str, body: Body | None, headers: Mapping[str, str]) -> Answer:
+    def _attempt(
+        self, method: str, path: str, body: Body | None, headers: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
         if self._connection is not None and self._connection.sock is not None:
             try:
                 return self._exchange(self._connection, method, path, body, headers)
@@ -304,7 +410,7 @@ class Session:
         path: str,
         body: Body | None,
         headers: Mapping[str, str],
-    ) -> Answer:
+    ) -> http.client.HTTPResponse:
         target = self._target(path)
         proxy = self._client.settings.proxy
         if proxy is not None and self._address.scheme == "http":
@@ -314,17 +420,17 @@ class Session:
         for name, value in self._headers(body, length, headers).items():
             connection.putheader(name, value)
         try:
-            connection.endheaders(pieces)
+            connection.endheaders(pieces, encode_chunked=length is None)
         except (BrokenPipeError, ConnectionResetError):
             # A server may refuse before it has read everything; what it said is worth more than that it hung up.
             with contextlib.suppress(OSError, http.client.HTTPException):
-                refusal = self._answer(connection)
-                self.close()
+                refusal = connection.getresponse()
+                refusal.will_close = True
                 return refusal
             raise
-        return self._answer(connection)
+        return connection.getresponse()
 
-    def _headers(self, body: Body | None, length: int, more: Mapping[str, str]) -> dict[str, str]:
+    def _headers(self, body: Body | None, length: int | None, more: Mapping[str, str]) -> dict[str, str]:
         proxy = self._client.settings.proxy
         sent = {"Host": self._address.authority, "Accept": "*/*", "User-Agent": "Amonsul"}
         if self._server.username or self._server.password:
@@ -341,36 +447,29 @@ class Session:
             sent[name] = value
         if body is not None:
             sent = {name: value for name, value in sent.items() if name.lower() not in _FRAMING}
-            sent["Content-Length"] = str(length)
+            if length is None:
+                sent["Transfer-Encoding"] = "chunked"
+            else:
+                sent["Content-Length"] = str(length)
         return sent
-
-    def _answer(self, connection: http.client.HTTPConnection) -> Answer:
-        response = connection.getresponse()
-        data = response.read(MAX_ANSWER + 1)
-        if len(data) > MAX_ANSWER:
-            raise NetworkProtocolError(f"{self._address.authority} answers with more than {MAX_ANSWER} bytes")
-        if not response.isclosed():
-            response.read()
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, data)
 
     def _connect(self) -> http.client.HTTPConnection:
         address, proxy = self._address, self._client.settings.proxy
-        context = self._client.tls(self._server) if address.scheme == "https" else None
+        secure = self._client.secure(self._server) if address.scheme == "https" else None
         if proxy is None:
             link = dial(address, self._timeout_s)
         else:
             _check_behind_proxy(address)
             link = dial(proxy.address, self._timeout_s)
         try:
-            if proxy is not None and context is not None:
+            if proxy is not None and secure is not None:
                 _tunnel(link, address, proxy)
-            if context is not None:
-                link = context.wrap_socket(link, server_hostname=address.host)
+            secured = None if secure is None else secure(link, address.host)
         except BaseException:
             link.close()
             raise
         connection = http.client.HTTPConnection(address.host, address.port, timeout=self._timeout_s)
-        connection.sock = link
+        connection.sock = secured or link
         connection.auto_open = 0  # it would connect by itself, to whatever the name means by then
         return connection
 

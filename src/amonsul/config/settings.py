@@ -22,6 +22,7 @@ from amonsul.archive.modalities import Modality, parse_modalities
 from amonsul.archive.peers import Peer, parse_peers
 from amonsul.clients.dimse import ScuSettings
 from amonsul.clients.http import HttpSettings, Proxy
+from amonsul.clients.pkcs11 import TokenSettings
 from amonsul.config import dicom_tls
 from amonsul.config.kinds import Json
 from amonsul.config.reader import Configuration
@@ -210,7 +211,11 @@ def peers(configuration: Configuration) -> Mapping[str, Peer]:
     """The peers of the files."""
     folder = configuration.folder_of("OrthancPeers")
     read = partial(parse_peers, configuration.table("OrthancPeers"), folder)
-    return _tell("OrthancPeers", configuration, read)
+    found = _tell("OrthancPeers", configuration, read)
+    in_tokens = [name for name, peer in found.items() if peer.is_key_in_token]
+    if in_tokens and not configuration.text("Pkcs11.Module"):
+        raise configuration.refuse("OrthancPeers", f"peer {in_tokens[0]}: a key in a token needs Pkcs11.Module")
+    return found
 
 
 def http_settings(configuration: Configuration) -> HttpSettings:
@@ -225,7 +230,18 @@ def http_settings(configuration: Configuration) -> HttpSettings:
         verifies=configuration.flag("HttpsVerifyPeers"),
         authorities=authorities,
         is_verbose=configuration.flag("HttpVerbose"),
+        token=_token(configuration),
     )
+
+
+def _token(configuration: Configuration) -> TokenSettings | None:
+    pin, is_verbose = configuration.text("Pkcs11.Pin"), configuration.flag("Pkcs11.Verbose")
+    if not configuration.text("Pkcs11.Module"):
+        return None
+    module = configuration.path("Pkcs11.Module")
+    if not module.is_file():
+        raise configuration.refuse("Pkcs11.Module", f"there is no file {module}")
+    return TokenSettings(module, pin, is_verbose)
 
 
 def dimse_settings(configuration: Configuration) -> DimseSettings:

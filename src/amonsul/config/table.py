@@ -470,7 +470,7 @@ MODALITIES: Final = Area(
             Named(_PEER),
             {},
             'Remote servers reached over REST, by symbolic name: [ "url", "user", "password" ] or an object with Url, Username, '
-            "Password, HttpHeaders, CertificateFile, CertificateKeyFile, CertificateKeyPassword, Timeout.",
+            "Password, HttpHeaders, CertificateFile, CertificateKeyFile, CertificateKeyPassword, Pkcs11, Timeout.",
             example={"sample": ["http://127.0.0.1:8043/"]},
         ),
         Option("OrthancPeersInDatabase", FLAG, False, "Keep the peers in the database, not in the files."),
@@ -501,18 +501,24 @@ MODALITIES: Final = Area(
         ),
         Section(
             "Pkcs11",
-            "Hardware tokens for client certificates.",
+            "Hardware tokens and smart cards with the keys of client certificates, for servers with `Pkcs11`.",
             (
                 Option(
                     "Module",
                     TEXT,
                     None,
-                    "Library of the token.",
-                    served=False,
+                    "Library of the token, by its maker. GnuTLS must be installed (Debian: libgnutls30).",
                     example="/usr/lib/softhsm/libsofthsm2.so",
                 ),
-                Option("Pin", TEXT, None, "PIN of the token.", served=False, example="1234"),
-                Option("Verbose", FLAG, False, "Log what the token does.", served=False),
+                Option(
+                    "Pin",
+                    TEXT,
+                    None,
+                    "PIN of the token. One that is refused is not tried a second time while the server runs, so that "
+                    "the token does not lock itself.",
+                    example="1234",
+                ),
+                Option("Verbose", FLAG, False, "Log which keys of the token are used."),
             ),
         ),
     ),

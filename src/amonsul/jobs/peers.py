@@ -80,4 +80,5 @@ def _server(peer: Peer) -> WebServer:
         peer.certificate_key_file,
         peer.certificate_key_password,
         peer.timeout_s,
+        peer.is_key_in_token,
     )

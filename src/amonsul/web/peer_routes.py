@@ -20,7 +20,7 @@ _PEER = (
     Parameter("CertificateFile", "PEM file of our certificate towards it."),
     Parameter("CertificateKeyFile", "PEM file of the key, if the certificate's does not hold it."),
     Parameter("CertificateKeyPassword", "Password of the key; never shown."),
-    Parameter("Pkcs11", "Whether the key is in a hardware token; true is refused.", "boolean"),
+    Parameter("Pkcs11", "Whether the key is in a hardware token; then CertificateKeyFile is its URL.", "boolean"),
     Parameter("Timeout", "Seconds to wait for it; 0 for `HttpTimeout`.", "integer"),
     Parameter("RemoteSelf", "What it calls us. It and any other member are kept and shown."),
 )

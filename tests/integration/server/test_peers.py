@@ -13,6 +13,8 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from tests.integration.clients.peers import free_port, orthanc
+from tests.integration.clients.softhsm import MODULE, PIN, soft_hsm
+from tests.integration.rest.certificates import make_certificates
 from tests.integration.server.instances import Instance
 from tests.integration.server.running import Running, serving
 
@@ -104,6 +106,54 @@ def test_passwords_are_used_and_neither_shown_nor_kept_by_jobs(tmp_path: Path) -
             lines = [line for line in index.iterdump() if "open sesame" in line]
         assert len(lines) == 1  # the peer itself
         assert "RIGHT" in lines[0].upper()
+
+
+@contextmanager
+def behind_a_token(folder: Path, pin: str) -> Iterator[tuple[Running, Running]]:
+    """One whose key is in a token, and a peer called `other` that speaks to nobody without."""
+    certificates = make_certificates(folder)
+    with soft_hsm(folder / "token", ("ec+",)) as hsm:
+        trusted = folder / "trusted.pem"
+        trusted.write_bytes(hsm.authorities)
+        demanding: dict[str, object] = {
+            "SslEnabled": True,
+            "SslCertificate": str(certificates.server),
+            "SslVerifyPeers": True,
+            "SslTrustedClientCertificates": str(trusted),
+        }
+        with serving(folder / "other", demanding) as other:
+            here: dict[str, object] = {
+                "Pkcs11": {"Module": str(MODULE), "Pin": pin, "Verbose": True},
+                "HttpsCACertificates": str(certificates.authority),
+                "HttpVerbose": True,
+                "OrthancPeers": {"other": {"Url": f"https://localhost:{other.http_port}/", "Pkcs11": True}},
+            }
+            with serving(folder / "one", here) as one:
+                yield one, other
+
+
+def test_a_key_in_a_token_opens_the_door_of_a_peer(tmp_path: Path) -> None:
+    with behind_a_token(tmp_path, PIN) as (one, _), one.client() as here:
+        study = fill(here)
+        content = here.post("/peers/other/store", json={"Resources": [study], "Compress": True}).json()
+        assert (content["InstancesCount"], content["FailedInstancesCount"]) == (COUNT, 0)
+        assert here.get("/peers/other/system").json()["Name"]
+        shown = here.get("/peers/other/configuration").json()
+        assert shown["Pkcs11"] is True
+        told = [here.get(path).text for path in ("/peers?expand", "/jobs?expand", "/system", "/changes")]
+        assert "pkcs11:" in one.log
+        assert PIN not in "".join(told) + one.log
+
+
+def test_a_refused_pin_is_not_tried_again(tmp_path: Path) -> None:
+    wrong = "98765"
+    with behind_a_token(tmp_path, wrong) as (one, _), one.client() as here:
+        for _ in range(3):
+            answer = here.get("/peers/other/system")
+            assert answer.status_code == 400
+            assert "the PIN was refused" in answer.json()["Details"]
+        assert one.log.count("the token refused the PIN") == 1
+        assert wrong not in one.log
 
 
 def test_one_refused_instance_ends_the_job_unless_it_is_permissive(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from amonsul.archive.peers import Peer, parse_peer, parse_peers
-from amonsul.errors import AmonsulError, BadFileFormat, InexistentFile, NotImplementedHere, ParameterOutOfRange
+from amonsul.errors import AmonsulError, BadFileFormat, InexistentFile, ParameterOutOfRange
 
 LONG = {
     "Url": "https://peer.example:8443/pacs",
@@ -51,6 +51,16 @@ def test_what_is_shown_holds_no_secret() -> None:
         assert not any(secret in repr(shown) for secret in SECRETS)
 
 
+def test_a_key_in_a_token_is_named_by_a_url() -> None:
+    value = {"Url": "https://h/", "Pkcs11": True, "CertificateKeyFile": "pkcs11:object=client"}
+    peer = parse_peer(value)
+    assert (peer.is_key_in_token, peer.certificate_key_file) == (True, "pkcs11:object=client")
+    assert parse_peer(peer.to_json()) == peer
+    for shown in (peer.describe(), peer.describe_for_job()):
+        assert isinstance(shown, dict)
+        assert shown.items() >= value.items()
+
+
 def test_a_job_tells_of_a_plain_peer_by_its_url_alone() -> None:
     assert parse_peer(["http://h"]).describe_for_job() == ["http://h/"]
 
@@ -70,7 +80,9 @@ def test_a_job_tells_of_a_plain_peer_by_its_url_alone() -> None:
         ({"Url": "http://h/", "Timeout": True}, BadFileFormat),
         ({"Url": "http://h/", "Mine": {}}, BadFileFormat),
         ({"Url": "http://h/", "Pkcs11": "yes"}, BadFileFormat),
-        ({"Url": "https://h/", "Pkcs11": True}, NotImplementedHere),
+        ({"Url": "https://h/", "Pkcs11": True, "CertificateKeyFile": "key.pem"}, ParameterOutOfRange),
+        ({"Url": "https://h/", "Pkcs11": True, "CertificateKeyFile": "pkcs11:id=%01?pin-value=1"}, ParameterOutOfRange),
+        ({"Url": "https://h/", "CertificateKeyFile": "pkcs11:id=%01"}, InexistentFile),
         ({"Url": "https://h/", "CertificateFile": "absent.pem"}, InexistentFile),
         (["file:///etc/passwd"], ParameterOutOfRange),
         (["gopher://h/"], ParameterOutOfRange),
