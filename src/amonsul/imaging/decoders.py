@@ -44,6 +44,8 @@ from amonsul.imaging.syntaxes import (
 _CODEC_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, zlib.error)
 _MARKER_RGB = "rgb"
 _MARKER_YCBCR = "ycbcr"
+_MAX_JPEG_2000_BITS = 31
+"""That OpenJPEG decodes."""
 
 
 def decode(transfer_syntax_uid: str, frame: memoryview | bytes, pixel_format: PixelFormat) -> Pixels:
@@ -166,6 +168,8 @@ def _decode_jpeg_ls(transfer_syntax_uid: str, frame: memoryview | bytes, pixel_f
 def _decode_jpeg_2000(_transfer_syntax_uid: str, frame: memoryview | bytes, pixel_format: PixelFormat) -> Pixels:
     header = codestream.jpeg2000_header(frame)
     _expect(pixel_format, header.rows, header.columns, header.components)
+    if header.precision > _MAX_JPEG_2000_BITS:
+        raise NotImplementedHere(f"JPEG 2000 with {header.precision} bits")
     body = bytes(frame[header.start :])
     # HTJ2K, too: the other decoder of the library is faster, but passes over errors and lets samples overflow
     cells = _signs(imagecodecs.jpeg2k_decode(body, numthreads=1), header, pixel_format)

@@ -30,27 +30,26 @@ from amonsul.imaging.syntaxes import (
     JPEG_LS_LOSSLESS,
     RLE_LOSSLESS,
 )
+from tests.unit.imaging.comparing import (
+    DCMTK_DIFFERS,
+    GDCM_DIFFERS,
+    GDCM_TOLERANCE,
+    NOT_READ,
+    decoded_by_gdcm,
+    gdcm_frames,
+    samples_path,
+)
 
 from .builders import BIG_ENDIAN, Array, frames_of, image, item, landscape, packaged, scanned, through
 
 CODECS = LocalCodecs()
+PACKAGED = Path(pydicom.__file__).parent / "data" / "test_files"
 
 DCMTK_READS = {
     **{f"1.2.840.10008.1.2.4.{number}": "dcmdjpeg" for number in (50, 51, 57, 70)},
     **{f"1.2.840.10008.1.2.4.{number}": "dcmdjpls" for number in (80, 81)},
     "1.2.840.10008.1.2.5": "dcmdrle",
 }
-
-NOT_READ = {
-    "JPEG2000-embedded-sequence-delimiter.dcm": "its codestream was cut by the delimiter and says 3722445056 columns",
-    "MR_truncated.dcm": "its pixel data ends before the file says",
-    "rtplan_truncated.dcm": "no pixels",
-    "no_meta.dcm": "no pixels",
-    "nested_priv_SQ.dcm": "pixels without rows",
-    "meta_missing_tsyntax.dcm": "no pixels",
-}
-
-DCMTK_DOES_NOT_READ = {"SC_rgb_jpeg.dcm": "its data set is of another transfer syntax than it says"}
 
 PYDICOM_DOES_NOT_READ = {
     "GDCMJ2K_TextGBR.dcm": "Pillow refuses its codestream",
@@ -59,14 +58,20 @@ PYDICOM_DOES_NOT_READ = {
 
 
 def packaged_images() -> list[str]:
-    folder = Path(pydicom.__file__).parent / "data" / "test_files"
-    readable = [path for path in sorted(folder.glob("*.dcm")) if path.name not in NOT_READ]
-    return [path.name for path in readable if has_pixel_data(scanned(path.read_bytes()).data_set)]
+    readable = [path for path in sorted(PACKAGED.glob("*.dcm")) if path.name not in NOT_READ]
+    return [path.name for path in readable if _has_pixels(path.read_bytes())]
+
+
+def _has_pixels(data: bytes) -> bool:
+    try:
+        return has_pixel_data(scanned(data).data_set)
+    except BadFileFormat:
+        return False
 
 
 IMAGES = packaged_images()
 SYNTAXES_OF = {name: frames_of(packaged(name)).syntax.uid for name in IMAGES}
-FOR_DCMTK = [name for name in IMAGES if SYNTAXES_OF[name] in DCMTK_READS and name not in DCMTK_DOES_NOT_READ]
+FOR_DCMTK = [name for name in IMAGES if SYNTAXES_OF[name] in DCMTK_READS and name not in DCMTK_DIFFERS]
 FOR_PYDICOM = [
     name
     for name in IMAGES
@@ -102,6 +107,29 @@ def test_decoded_pixels_equal_those_of_dcmtk(name: str, tmp_path: Path) -> None:
     data = packaged(name)
     theirs = decoded(through(DCMTK_READS[SYNTAXES_OF[name]], data, tmp_path))
     assert_equal([as_seen(pixels) for pixels in decoded(data)], [as_seen(pixels) for pixels in theirs])
+
+
+@pytest.fixture(scope="module")
+def of_gdcm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what GDCM makes of the packaged images."""
+    folder = tmp_path_factory.mktemp("gdcm")
+    decoded_by_gdcm([PACKAGED / name for name in IMAGES], folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", [name for name in IMAGES if name not in GDCM_DIFFERS])
+def test_decoded_pixels_equal_those_of_gdcm(name: str, of_gdcm: Path) -> None:
+    ours = decoded(packaged(name))
+    theirs = gdcm_frames(samples_path(of_gdcm, PACKAGED / name), ours)
+    assert theirs is not None
+    tolerance = GDCM_TOLERANCE if ours[0].photometric_interpretation == "RGB" else 0
+    assert_equal([pixels.samples for pixels in ours], theirs, tolerance)
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_files_that_are_named_as_broken_are_refused(name: str) -> None:
+    with pytest.raises(BadFileFormat):
+        decoded(packaged(name))
 
 
 @pytest.mark.parametrize("name", FOR_PYDICOM)
