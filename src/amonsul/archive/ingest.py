@@ -77,10 +77,23 @@ Labels = Mapping[Level, Collection[str]]
 """Labels that come with an instance, for it and its ancestors."""
 
 
-def ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels = MappingProxyType({})) -> Ingested:
+def ingest(
+    archive: Archive,
+    spooled: Spooled,
+    origin: Origin,
+    labels: Labels = MappingProxyType({}),
+    *,
+    is_edit: bool = False,
+) -> Ingested:
     """Store one instance; when this returns with SUCCESS it is durable. Takes `spooled` over, whatever happens.
 
-    The labels are written in the same transaction, and also if the instance is stored already.
+    Args:
+        archive: where.
+        spooled: the bytes.
+        origin: who sent them.
+        labels: written in the same transaction, and also if the instance is stored already.
+        is_edit: what it replaces is its own former state: series, study and patient stay, with all that hangs on
+            them, even if there is nothing else in them.
 
     Raises:
         BadFileFormat: not DICOM, or broken.
@@ -91,7 +104,7 @@ def ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels = 
         archive.require_writable()
         if archive.incoming is not None:
             spooled = archive.incoming(spooled)
-        done = _ingest(archive, spooled, origin, labels)
+        done = _ingest(archive, spooled, origin, labels, is_edit)
         measures.INGESTED.labels(done.status.value).inc()
         return done
     except BaseException:
@@ -115,7 +128,7 @@ class Reading:
         return self.answer.patient_id, self.answer.study_id, self.answer.series_id, self.answer.instance_id
 
 
-def _ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels) -> Ingested:
+def _ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels, is_edit: bool) -> Ingested:
     with measures.SCAN_SECONDS.time():
         if spooled.size <= _LONG_BYTES:
             with _reading:
@@ -135,7 +148,7 @@ def _ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels) 
         files = _stage(archive, spooled, header)
     crash_point("ingest.staged")
     with measures.INDEX_SECONDS.time():
-        replaced = _commit(archive, new_instance(archive, found, origin, files), labels)
+        replaced = _commit(archive, new_instance(archive, found, origin, files), labels, is_edit)
     crash_point("ingest.committed")
     if replaced is None:
         discard(archive, files)
@@ -234,7 +247,7 @@ def _is_labelled(archive: Archive, identifiers: Sequence[OrthancId], labels: Lab
     return archive.write(work)
 
 
-def _commit(archive: Archive, new: storing.NewInstance, labels: Labels) -> list[str] | None:
+def _commit(archive: Archive, new: storing.NewInstance, labels: Labels, is_edit: bool) -> list[str] | None:
     """Write the rows. Answers the blobs that went, None if another caller stored the instance meanwhile."""
     settings = archive.settings
     overwrites = settings.overwrite is not Overwrite.NEVER
@@ -252,7 +265,8 @@ def _commit(archive: Archive, new: storing.NewInstance, labels: Labels) -> list[
                 return None
             if settings.keeps_labels:
                 own = label_rows.of_path(tx, new.identifiers)
-            replaced = removing.remove(tx, Level.INSTANCE, present[0], clock.now()).blobs
+            gone = removing.remove(tx, Level.INSTANCE, present[0], clock.now(), keeps_ancestors=is_edit)
+            replaced = gone.blobs
         replaced += make_room_for_instance(tx, settings, new)
         storing.insert_instance(tx, new, clock.now())
         for each in (own, labels):

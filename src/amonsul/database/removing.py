@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from amonsul.database import condemned
+from amonsul.database import condemned, tag_indexes
 from amonsul.database.encoding import decode_list, encode_list
 from amonsul.database.engine import SqlValue, Transaction
 from amonsul.database.resources import TABLES, descendant_rows, lineage
@@ -65,12 +65,14 @@ _COUNTS = (
 )
 
 
-def remove(tx: Transaction, level: Level, row: int, now: str) -> Removed:
-    """Remove the resource in a row."""
+def remove(tx: Transaction, level: Level, row: int, now: str, *, keeps_ancestors: bool = False) -> Removed:
+    """Remove the resource in a row, and the ancestors of which it is all that there is.
+
+    With `keeps_ancestors` these stay, for something that comes in its place in the same transaction.
+    """
     ancestry = lineage(tx, level, row)
-    # The topmost ancestor whose only descendant this is goes, with everything below it.
     top = level
-    while top > Level.PATIENT and _child_count(tx, Level(top - 1), ancestry[top - 1]) == 1:
+    while not keeps_ancestors and top > Level.PATIENT and _child_count(tx, Level(top - 1), ancestry[top - 1]) == 1:
         top = Level(top - 1)
     loss, patients = _loss(tx, top, ancestry[top])
     is_large = loss.instances > AT_ONCE and top is not Level.INSTANCE
@@ -144,6 +146,8 @@ def _bury(tx: Transaction, rows: dict[Level, list[int]]) -> list[str]:
         blobs += [found[0] for found in tx.all(f"SELECT uuid FROM attachments WHERE {condition}", **params)]
         for table in ("attachments", "metadata", "labels", "changes"):
             tx.run(f"DELETE FROM {table} WHERE {condition}", **params)
+        if level <= Level.STUDY:
+            tag_indexes.forget(tx, level, gone)
     if instances := rows.get(Level.INSTANCE):
         tx.run(
             f"DELETE FROM headers WHERE {tx.dialect.is_number_in('instance_row', 'rows')}",

@@ -39,6 +39,16 @@ def lineages(tx: Transaction, instance_ids: Sequence[OrthancId]) -> list[Lineage
     return [Lineage((row[0], row[1], row[2], row[3]), *row[4:]) for row in rows]
 
 
+def files(tx: Transaction, instance_ids: Sequence[OrthancId]) -> dict[OrthancId, tuple[str, str]]:
+    """Blob and MD5 (empty if it was not computed) of the DICOM file of those of the instances that exist."""
+    rows = tx.all(
+        "SELECT i.orthanc_id, a.uuid, a.md5 FROM instances i JOIN attachments a ON a.level = 3 AND "
+        f"a.resource_row = i.id AND a.content_type = 1 WHERE {tx.dialect.is_text_in('i.orthanc_id', 'ids')}",
+        ids=tx.dialect.texts(instance_ids),
+    )
+    return {row[0]: (row[1], row[2] or "") for row in rows}
+
+
 def mark(tx: Transaction, level: Level, orthanc_id: OrthancId, number: int, source: OrthancId) -> None:
     """Note from what a resource was made, in the metadata with this number; harmless if it is gone."""
     row = resources.row_of(tx, level, orthanc_id)
@@ -52,6 +62,14 @@ def copy_labels(tx: Transaction, level: Level, source: OrthancId, target: Orthan
     if source_row is not None and target_row is not None:
         for label in labels.of_row(tx, level, source_row):
             labels.add(tx, level, target_row, label)
+
+
+def number_of_instances(tx: Transaction, level: Level, orthanc_id: OrthancId) -> int:
+    """How many instances a patient, study or series has; 0 if it is gone."""
+    row = tx.one(
+        f"SELECT number_of_instances FROM {TABLES[level]} WHERE orthanc_id = :orthanc_id", orthanc_id=orthanc_id
+    )
+    return int(row[0]) if row is not None else 0
 
 
 def set_main_tags(tx: Transaction, level: Level, orthanc_id: OrthancId, values: MainTagValues) -> None:

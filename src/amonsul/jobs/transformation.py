@@ -4,11 +4,16 @@ Instances are done in batches. Those of a batch are read, changed and ingested b
 all are durable one transaction notes where they come from, copies labels and writes the checkpoint. A batch that a
 crash cut short is done again and gives the same identifiers, so nothing is there twice. Only when everything is
 stored do originals go, and never one whose place a result has taken.
+
+Where all results take the places of their originals, doing it again would change what was changed already: dates
+would move twice. There the checkpoint says, before a batch begins, which files its instances have, and an instance
+that has another one by then is done.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +25,7 @@ from amonsul.archive import clock, read, rewriting
 from amonsul.archive.context import Archive
 from amonsul.archive.ingest import Ingested, IngestStatus, ingest
 from amonsul.archive.origin import RestOrigin
+from amonsul.archive.read import StoredAttachment
 from amonsul.archive.reclaim import reclaim
 from amonsul.archive.rewriting import Transcoding
 from amonsul.database import Transaction, changes, headers, removing, resources, storing, transforming
@@ -78,6 +84,7 @@ class Work:
         transcoding: of the results.
         mark: number of the metadata that names the original; None for none.
         level: of the change: main tags of what keeps its identifier at this level and below follow the results.
+        is_in_place: results have the identifiers of their originals.
         change_type: of the line in the log of changes about each result at `level`; None for none.
         stored: told about each result, in order.
     """
@@ -91,6 +98,7 @@ class Work:
     transcoding: Transcoding | None = None
     mark: int | None = None
     level: Level | None = None
+    is_in_place: bool = False
     change_type: str | None = None
     stored: Callable[[Ancestry], None] = lambda _: None
 
@@ -105,6 +113,7 @@ class _Checkpoint:
         failed: those that could not be done; they stay.
         replaced: originals whose place a result took; they are results now.
         results: what was made at the level of the change, for the log.
+        begun: of a job in place, blob and MD5 of the original by instance, of those that may or may not be done.
     """
 
     done: int = 0
@@ -112,6 +121,7 @@ class _Checkpoint:
     failed: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
+    begun: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, value: Mapping[str, object] | None) -> _Checkpoint:
@@ -124,6 +134,7 @@ class _Checkpoint:
             "failed": self.failed,
             "replaced": self.replaced,
             "results": self.results,
+            "begun": self.begun,
         }
 
 
@@ -190,6 +201,7 @@ class _Steps:
         self._sources = frozenset(work.instances)
         self._lineages = self._find_lineages() if checkpoint.done < len(work.instances) else {}
         self._level_of = _level_of(self._lineages)
+        self._below = Counter(orthanc_id for each in self._lineages.values() for orthanc_id in each.ancestry)
         self._room = _Room(_BYTES_AT_ONCE)
         self._is_over = False  # an instance could not be done
         self._seen: set[tuple[Level, OrthancId, OrthancId]] = set()
@@ -208,6 +220,8 @@ class _Steps:
         batch = work.instances[checkpoint.done : checkpoint.done + self._batch]
         results: list[_Result] = []
         done = 0
+        if work.is_in_place:
+            self._begin(batch)
         try:
             for instance_id, outcome in zip(batch, pool.map(self._store, batch), strict=True):
                 if outcome is None:  # something is asked of the job
@@ -221,8 +235,29 @@ class _Steps:
         finally:
             self._is_over = done < len(batch)
             checkpoint.done += done
+            for instance_id in batch[:done]:
+                checkpoint.begun.pop(instance_id, None)
             progress = self._commit(results)
         return progress
+
+    def _begin(self, batch: Sequence[OrthancId]) -> None:
+        """Write down which files the instances have, unless an earlier run has done so."""
+        checkpoint = self._checkpoint
+        unknown = [instance_id for instance_id in batch if instance_id not in checkpoint.begun]
+        if not unknown:
+            return
+        with self._archive.database.read() as tx:
+            checkpoint.begun.update({str(each): file for each, file in transforming.files(tx, unknown).items()})
+        total = len(self._work.instances) * (1 if self._work.keep_source else 2)
+        self._running.write(lambda _: None, Progress(checkpoint.done, total, checkpoint.write()))
+
+    def _is_done(self, instance_id: OrthancId, stored: StoredAttachment) -> bool:
+        """Whether an instance of a job in place has another file than when its batch began."""
+        begun = self._checkpoint.begun.get(instance_id)
+        if begun is None:
+            return False
+        blob, md5 = begun
+        return stored.uuid != blob and (not md5 or stored.md5 != md5)  # compressed since, it is the same file
 
     def _store(self, instance_id: OrthancId) -> _Result | AmonsulError | None:
         """Make one result; None if there is no time for it any more."""
@@ -232,12 +267,15 @@ class _Steps:
             lineage = self._lineages.get(instance_id)
             if lineage is None:
                 raise UnknownResource(f"the instance {instance_id} is gone")
-            with self._room.holding(read.attachment(self._archive, Level.INSTANCE, instance_id).size):
+            stored = read.attachment(self._archive, Level.INSTANCE, instance_id)
+            if self._work.is_in_place and self._is_done(instance_id, stored):
+                return _Result(lineage, _unchanged(lineage))
+            with self._room.holding(stored.size):
                 data_set = rewriting.load(self._archive, instance_id, lineage.transfer_syntax_uid)
                 self._work.change(data_set, self._level_of)
                 file = rewriting.save(self._archive, data_set, self._codecs, self._work.transcoding)
                 del data_set
-                ingested = ingest(self._archive, file, self._work.submitter.origin)
+                ingested = ingest(self._archive, file, self._work.submitter.origin, is_edit=self._work.is_in_place)
             if ingested.status is IngestStatus.FILTERED_OUT:
                 raise CannotStore("a filter refuses the result")
             return _Result(lineage, ingested)
@@ -294,18 +332,25 @@ class _Steps:
                 self._seen.add((level, source, target))
                 if work.mark is not None and source != target:
                     transforming.mark(tx, level, target, work.mark, source)
-                if source == target and work.level is not None and level >= work.level:
+                if (
+                    source == target
+                    and work.level is not None
+                    and (level >= work.level or self._is_all_of(tx, level, target))
+                ):
                     self._refresh(tx, level, target, result.ingested.instance_id)
             if work.keep_labels and source != target:
                 transforming.copy_labels(tx, level, source, target)
+
+    def _is_all_of(self, tx: Transaction, level: Level, orthanc_id: OrthancId) -> bool:
+        """Whether there is nothing in a patient, study or series but what the job changes."""
+        return transforming.number_of_instances(tx, level, orthanc_id) == self._below[orthanc_id]
 
     def _refresh(self, tx: Transaction, level: Level, target: OrthancId, instance_id: OrthancId) -> None:
         """What kept its identifier shows the main tags that the results have."""
         packed = headers.of_instance(tx, instance_id)
         if packed is not None:
-            main_tags = self._archive.main_tags
-            values = main_tags.extract(level, decode_header(packed).data_set)
-            transforming.set_main_tags(tx, level, target, storing.MainTagValues(values, main_tags.signature(level)))
+            values = storing.main_tag_values(self._archive.main_tags, level, decode_header(packed).data_set)
+            transforming.set_main_tags(tx, level, target, values)
 
     def delete_batch(self) -> Progress:
         """Delete some of the originals."""
@@ -326,6 +371,11 @@ class _Steps:
 
         reclaim(self._archive, self._running.write(delete, progress))
         return progress
+
+
+def _unchanged(lineage: Lineage) -> Ingested:
+    """What became of an instance that an earlier run put in the place of its original."""
+    return Ingested(IngestStatus.SUCCESS, *lineage.ancestry, "", lineage.sop_instance_uid)
 
 
 def _level_of(lineages: Mapping[OrthancId, Lineage]) -> LevelOf:

@@ -127,6 +127,7 @@ def resource_modification(archive: Archive, codecs: Codecs) -> Kind[ResourceModi
             transcoding=transcoding(request.output, arguments.lossy_quality),
             mark=ANONYMIZED_FROM if arguments.is_anonymization else MODIFIED_FROM,
             level=logged,
+            is_in_place=request.what.keeps_all_uids,
             change_type=None if logged is Level.INSTANCE else f"{verb}{logged.type_name}",
             stored=results.show_all if level is None else partial(results.show_one, level),
         )
