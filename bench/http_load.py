@@ -13,6 +13,10 @@ Pieces = tuple[bytes, ...]
 """A request as pieces that are sent in one go; large ones may be shared between requests."""
 
 
+_KEPT = 1 << 16
+"""Bytes of an answer that are handed on."""
+
+
 class BadAnswer(Exception):
     """An answer that is no success, or no HTTP."""
 
@@ -61,18 +65,18 @@ class _Connection:
         self._port = port
         self._socket = self._connect()
         self._rest = b""
+        self._buffer = bytearray(1 << 20)
 
     def _connect(self) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self._port), timeout=60)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
-    def _reconnect(self) -> None:
-        self._socket.close()
-        self._socket, self._rest = self._connect(), b""
-
     def exchange(self, request: Pieces) -> bytes:
-        """Send a request, wait for its answer; once more on a fresh connection if the server had closed this one."""
+        """Send a request, wait for its answer; once more on a fresh connection if the server had closed this one.
+
+        Answers begin the body; what is beyond its first pieces is read and thrown away.
+        """
         try:
             return self._exchange(request)
         except (ConnectionError, EOFError):
@@ -83,58 +87,56 @@ class _Connection:
         _send_all(self._socket, request)
         buffer = self._rest
         while (end := buffer.find(b"\r\n\r\n")) < 0:
-            buffer += self._receive(1 << 16)
+            buffer += self._receive()
         head, body = buffer[:end].lower(), buffer[end + 4 :]
         if not 200 <= int(head[9:12]) < 300:
             raise BadAnswer(f"{request[0].splitlines()[0].decode()}: {buffer[:300]!r}")
         start = head.find(b"\r\ncontent-length:")
         if start >= 0:
-            answer, self._rest = self._sized(body, int(head[start + 17 :].split(b"\r\n", 1)[0]))
+            length = int(head[start + 17 :].split(b"\r\n", 1)[0])
+            while len(body) < min(length, _KEPT):
+                body += self._receive()
+            self._rest = self._skip(body, length)
+            body = body[:length]
         elif b"\r\ntransfer-encoding: chunked" in head:
-            answer, self._rest = self._chunked(body)
+            self._rest = self._skip_chunks(body)
         else:
-            answer = self._until_the_end(body)
+            while self._socket.recv_into(self._buffer):
+                pass
+            self._reconnect()
         if b"\r\nconnection: close" in head:
             self._reconnect()
-        return answer
+        return body
 
-    def _sized(self, begun: bytes, length: int) -> tuple[bytes, bytes]:
-        """A body of known length, and what came after it."""
-        if len(begun) >= length:
-            return begun[:length], begun[length:]
-        parts, got = [begun], len(begun)
-        while got < length:
-            chunk = self._receive(1 << 20)
-            parts.append(chunk)
-            got += len(chunk)
-        body = b"".join(parts)
-        return body[:length], body[length:]
+    def _skip(self, begun: bytes, length: int) -> bytes:
+        """Read so many bytes, of which some are there already; answers what came after them."""
+        missing = length - len(begun)
+        while missing > 0:
+            got = self._socket.recv_into(self._buffer, min(missing, len(self._buffer)))
+            if not got:
+                raise EOFError
+            missing -= got
+        return begun[length:]
 
-    def _chunked(self, begun: bytes) -> tuple[bytes, bytes]:
-        """A body in chunks (RFC 9112 §7.1), and what came after it."""
-        parts: list[bytes] = []
-        rest = begun
+    def _skip_chunks(self, rest: bytes) -> bytes:
+        """Read a body in chunks (RFC 9112 §7.1); answers what came after it."""
         while True:
             while (end := rest.find(b"\r\n")) < 0:
-                rest += self._receive(1 << 16)
+                rest += self._receive()
             length = int(rest[:end].split(b";")[0], 16)
-            chunk, rest = self._sized(rest[end + 2 :], length + 2)
+            rest = self._skip(rest[end + 2 :], length + 2)
             if not length:
-                return b"".join(parts), rest
-            parts.append(chunk[:-2])
+                return rest
 
-    def _until_the_end(self, begun: bytes) -> bytes:
-        parts = [begun]
-        while chunk := self._socket.recv(1 << 20):
-            parts.append(chunk)
-        self._reconnect()
-        return b"".join(parts)
-
-    def _receive(self, limit: int) -> bytes:
-        received = self._socket.recv(limit)
+    def _receive(self) -> bytes:
+        received = self._socket.recv(1 << 16)
         if not received:
             raise EOFError
         return received
+
+    def _reconnect(self) -> None:
+        self._socket.close()
+        self._socket, self._rest = self._connect(), b""
 
 
 def _send_all(connection: socket.socket, pieces: Pieces) -> None:

@@ -27,6 +27,7 @@ from amonsul.web.cors import Cors
 from amonsul.web.dispatch import Call, Dispatcher
 from amonsul.web.routing import Body
 from amonsul.web.settings import WebSettings
+from amonsul.web.streams import Batch, Then, close, gather
 from amonsul.web.values import Request, Response, Stream, empty, parse_query
 
 logger = logging.getLogger(__name__)
@@ -284,23 +285,27 @@ class Application:
 
     async def _send_stream(self, send: Send, receive: Receive, response: Response, stream: Stream, method: str) -> None:
         """Write a body in pieces; stop when the client goes away or reads too slowly."""
-        chunks = stream.chunks
         gone = asyncio.ensure_future(_wait_until_gone(receive))
         now = asyncio.get_running_loop().time
+        coming: asyncio.Future[Batch] | None = None
         try:
             async with asyncio.timeout(_WRITE_TIMEOUT_S) as deadline:
                 await send(self._start(response, stream.length))
                 while method != "HEAD" and not gone.done():
                     deadline.reschedule(None)
-                    chunk = await self._run_to_the_end(partial(next, chunks, None))
-                    if chunk is None:
-                        break
-                    if not chunk:
-                        await asyncio.wait([gone], timeout=stream.pause_s)
-                        continue
+                    coming = coming or self._gathering(stream)
+                    batch = await asyncio.shield(coming)
+                    # The next one is made while this one is sent.
+                    coming = self._gathering(stream) if batch.then is Then.MORE else None
                     deadline.reschedule(now() + _WRITE_TIMEOUT_S)
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                    measures.HTTP_SENT.inc(len(chunk))
+                    if batch.data:
+                        await send({"type": "http.response.body", "body": batch.data, "more_body": True})
+                        measures.HTTP_SENT.inc(len(batch.data))
+                    if batch.then is Then.END:
+                        break
+                    if batch.then is Then.PAUSE:
+                        deadline.reschedule(None)
+                        await asyncio.wait([gone], timeout=stream.pause_s)
                 if not gone.done():
                     await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
@@ -309,9 +314,12 @@ class Application:
             logger.error("an answer was cut short by %s: %s", type(error).__name__, getattr(error, "details", ""))
         finally:
             gone.cancel()
-            close = getattr(chunks, "close", None)
-            if close is not None:
-                await self._run(close)
+            if coming is not None:
+                await asyncio.wait([coming])
+            await self._run(partial(close, stream.chunks))
+
+    def _gathering(self, stream: Stream) -> asyncio.Future[Batch]:
+        return asyncio.ensure_future(self._run(partial(gather, stream.chunks)))
 
     async def _send_and_linger(self, send: Send, receive: Receive, response: Response, body: bytes) -> None:
         """Answer, then read on for a moment before closing: closing at once would take the answer away again."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from isal import igzip, isal_zlib
 
 from amonsul.errors import AmonsulError, UnknownResource
-from amonsul.web import errors
+from amonsul.web import errors, streams
 from amonsul.web.router import Folder, Found, Router
 from amonsul.web.routing import Route
 from amonsul.web.services import Services
-from amonsul.web.values import Request, Response, empty, json, split_path
+from amonsul.web.values import Request, Response, Stream, empty, json, split_path
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +26,16 @@ _COMPRESSIBLE = (b"application/json", b"application/dicom+json", b"application/d
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A route that was found for a request."""
+    """A route that was found for a request.
+
+    Attributes:
+        is_head: the answer is wanted without its body.
+    """
 
     route: Route
     uri: str
     params: Mapping[str, str]
+    is_head: bool
 
 
 class Dispatcher:
@@ -51,7 +56,7 @@ class Dispatcher:
         match = self._router.match("GET" if method == "HEAD" else method, segments)
         match match:
             case Found(route, params):
-                return Call(route, uri, params)
+                return Call(route, uri, params, method == "HEAD")
             case None:
                 named = f"{uri}/" if segments and raw_path.endswith(b"/") else uri
                 return self.refuse(UnknownResource(), method, named)
@@ -69,6 +74,8 @@ class Dispatcher:
         """Call the handler. The body of the request is gone afterwards."""
         try:
             response = call.route.handler(self._services, request)
+            if isinstance(response.body, Stream) and not call.is_head:
+                response = streams.begin(response, response.body)
         except AmonsulError as error:
             response = self.refuse(error, request.method, request.uri)
         except Exception as error:  # the edge: whatever escaped is a bug and is answered as one

@@ -270,9 +270,16 @@ def test_stream_is_sent_and_closed(edge: Edge) -> None:
 
 
 def test_stream_of_unknown_length_has_no_length(edge: Edge) -> None:
-    sent = run(edge, "GET", "/stream?count=3&unknown")
+    sent = run(edge, "GET", "/stream?count=2000&unknown")
     assert b"content-length" not in headers(sent)
+    assert content(sent) == b"x" * 2_000_000
+
+
+def test_short_stream_has_a_length_all_the_same(edge: Edge) -> None:
+    sent = run(edge, "GET", "/stream?count=3&unknown")
+    assert headers(sent)[b"content-length"] == b"3000"
     assert content(sent) == b"x" * 3000
+    assert edge.closed == [True]
 
 
 def test_stream_ends_when_the_client_goes(edge: Edge) -> None:
@@ -282,9 +289,13 @@ def test_stream_ends_when_the_client_goes(edge: Edge) -> None:
 
 
 def test_stream_that_breaks_is_cut_short(edge: Edge) -> None:
-    sent = run(edge, "GET", "/stream?count=3&break")
-    assert content(sent) == b"x" * 3000
+    sent = run(edge, "GET", "/stream?count=2000&break")
+    assert 1_000_000 < len(content(sent)) <= 2_000_000
     assert sent[-1]["more_body"] is True
+
+
+def test_stream_that_breaks_at_once_is_refused(edge: Edge) -> None:
+    assert status(run(edge, "GET", "/stream?count=3&break")) == 400
 
 
 def test_head_of_a_stream_fetches_nothing(edge: Edge) -> None:
