@@ -27,6 +27,7 @@ import uvloop
 
 from amonsul import __version__, logs, measures
 from amonsul.archive.context import DEFAULT_ENCODING, Archive
+from amonsul.archive.dicom_web_servers import DicomWebServers
 from amonsul.archive.ingest import Labels, ingest
 from amonsul.archive.ingest_transcoding import IngestTranscoding
 from amonsul.archive.maintenance import Recovered, recover
@@ -63,6 +64,7 @@ from amonsul.imaging.codecs import Codecs
 from amonsul.imaging.worker import WorkerPool
 from amonsul.jobs.arrivals import MoveArrivals
 from amonsul.jobs.commitment import Commit, committer
+from amonsul.jobs.dicom_web import DicomWebClient
 from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.kind import Kinds
 from amonsul.jobs.kinds.archive import archive_kind, media_kind
@@ -70,6 +72,8 @@ from amonsul.jobs.kinds.delete_resources import delete_resources
 from amonsul.jobs.kinds.dicom_get_scu import get_scu
 from amonsul.jobs.kinds.dicom_modality_store import modality_store
 from amonsul.jobs.kinds.dicom_move_scu import move_scu
+from amonsul.jobs.kinds.dicom_web_stow_client import stow_client
+from amonsul.jobs.kinds.dicom_web_wado_retrieve_client import wado_retrieve_client
 from amonsul.jobs.kinds.merge_study import merge_study
 from amonsul.jobs.kinds.orthanc_peer_store import peer_store
 from amonsul.jobs.kinds.resource_modification import resource_modification
@@ -208,14 +212,16 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
         settings.modalities(configuration),
         in_database=configuration.flag("DicomModalitiesInDatabase"),
     )
-    peers = _peers(configuration, archive)
+    http_client = HttpClient(settings.http_settings(configuration))
+    peers = _peers(configuration, archive, http_client)
+    dicom_web = _dicom_web(configuration, archive, http_client)
     arrivals = MoveArrivals()
     client = _dicom_client(configuration, archive, codecs)
     upkeep = _upkeep(configuration, archive)
     webhooks = _webhooks(configuration, archive)
     dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
     commit = _committer(configuration, archive, client)
-    kinds = _kinds(configuration, archive, codecs, client, arrivals, commit, peers)
+    kinds = _kinds(configuration, archive, codecs, client, arrivals, commit, peers, dicom_web)
     jobs = JobEngine(archive, kinds, settings.jobs_settings(configuration))
     dicom = _dicom_servers(configuration, archive, switches, modalities, arrivals, dicom_threads, codecs, jobs)
     http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
@@ -243,7 +249,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
                 switches,
                 jobs,
                 codecs,
-                _remotes(configuration, modalities, client, commit, peers),
+                _remotes(configuration, modalities, client, commit, peers, dicom_web),
             )
             services = replace(services, end=end, is_stopping=stop.is_set)
             config = server_config(build_application(services, http_threads), door.web)
@@ -377,18 +383,34 @@ def _dicom_client(configuration: Configuration, archive: Archive, codecs: Codecs
     return DicomClient(settings.scu_settings(configuration), _transcoder(configuration, archive, codecs))
 
 
-def _peers(configuration: Configuration, archive: Archive) -> PeerClient:
+def _peers(configuration: Configuration, archive: Archive, http_client: HttpClient) -> PeerClient:
     """Servers that are reached over REST."""
     known = Peers(
         archive.database,
         settings.peers(configuration),
         in_database=configuration.flag("OrthancPeersInDatabase"),
     )
-    return PeerClient(known, HttpClient(settings.http_settings(configuration)))
+    return PeerClient(known, http_client)
+
+
+def _dicom_web(configuration: Configuration, archive: Archive, http_client: HttpClient) -> DicomWebClient:
+    """Servers that are reached over DICOMweb."""
+    known = DicomWebServers(
+        archive.database,
+        settings.dicom_web_servers(configuration),
+        in_database=configuration.flag("DicomWeb.ServersInDatabase"),
+    )
+    max_instances, max_size = settings.stow_limits(configuration)
+    return DicomWebClient(known, http_client, max_instances, max_size)
 
 
 def _remotes(
-    configuration: Configuration, modalities: Modalities, client: DicomClient, commit: Commit, peers: PeerClient
+    configuration: Configuration,
+    modalities: Modalities,
+    client: DicomClient,
+    commit: Commit,
+    peers: PeerClient,
+    dicom_web: DicomWebClient,
 ) -> Remotes:
     """Other systems, for the REST API."""
     return Remotes(
@@ -401,6 +423,7 @@ def _remotes(
         logs_exports=configuration.flag("LogExportedResources"),
         commit=commit,
         peers=peers,
+        dicom_web=dicom_web,
     )
 
 
@@ -422,12 +445,15 @@ def _kinds(
     arrivals: MoveArrivals,
     commit: Commit,
     peers: PeerClient,
+    dicom_web: DicomWebClient,
 ) -> Kinds:
     """All kinds of jobs."""
     return Kinds(
         (
             modality_store(archive, client, commit),
             peer_store(archive, codecs, peers),
+            stow_client(archive, dicom_web),
+            wado_retrieve_client(archive, dicom_web),
             storage_commitment_scp(
                 archive, client, checks_files=configuration.flag("Amonsul.StorageCommitmentChecksFiles")
             ),

@@ -22,16 +22,21 @@ class Peers(RemoteList[Peer]):
         return remote.to_json()
 
     def _decode(self, value: object) -> Peer:
-        try:
-            return parse_peer(value)
-        except InexistentFile:  # a certificate that is gone hinders only whoever needs it
-            assert isinstance(value, dict)
-            bare = parse_peer({name: each for name, each in value.items() if name not in _FILES})
-            certificate, key = (str(value.get(name, "")) for name in _FILES)
-            return replace(bare, certificate_file=certificate, certificate_key_file=key)
+        return kept_peer(value)
 
     def _unknown(self, name: str) -> AmonsulError:
         return UnknownResource(f"No peer with symbolic name: {name}")
 
     def _not_removable(self, name: str) -> AmonsulError:
         return InexistentItem(f"Unknown Orthanc peer: {name}")
+
+
+def kept_peer(value: object) -> Peer:
+    """A peer as it was kept; a certificate that is gone since hinders only whoever needs it."""
+    try:
+        return parse_peer(value)
+    except InexistentFile:
+        assert isinstance(value, dict)
+        bare = parse_peer({name: each for name, each in value.items() if name not in _FILES})
+        certificate, key = (str(value.get(name, "")) for name in _FILES)
+        return replace(bare, certificate_file=certificate, certificate_key_file=key)

@@ -8,14 +8,16 @@ shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from amonsul.archive.modalities import check_name
 from amonsul.errors import BadFileFormat, InexistentFile, ParameterOutOfRange
+
+R = TypeVar("R")
 
 OPERATIONS: Final = ("configuration", "store", "store-straight", "system")
 
@@ -130,15 +132,24 @@ def parse_peers(value: object, folder: Path | None = None) -> dict[str, Peer]:
     Raises:
         AmonsulError: as `parse_peer`; the details name the peer.
     """
+    return parse_named(value, "peer", lambda entry: parse_peer(entry, folder))
+
+
+def parse_named(value: object, what: str, parse: Callable[[object], R]) -> dict[str, R]:
+    """Read an object of remotes by name.
+
+    Raises:
+        AmonsulError: as `parse`; the details name the remote.
+    """
     if not isinstance(value, Mapping):
-        raise BadFileFormat("an object is expected in OrthancPeers")
-    peers: dict[str, Peer] = {}
+        raise BadFileFormat(f"an object is expected, each member of it a {what}")
+    remotes: dict[str, R] = {}
     for name, entry in value.items():
         try:
-            peers[check_name(str(name))] = parse_peer(entry, folder)
+            remotes[check_name(str(name))] = parse(entry)
         except (BadFileFormat, ParameterOutOfRange, InexistentFile) as error:
-            raise type(error)(f"peer {name}: {error.details or error.message}") from error
-    return peers
+            raise type(error)(f"{what} {name}: {error.details or error.message}") from error
+    return remotes
 
 
 def _from_object(members: Mapping[object, object], folder: Path) -> Peer:

@@ -178,6 +178,11 @@ class Incoming:
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.getheaders()}
         self.length = response.length
 
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes.
 
@@ -390,7 +395,9 @@ class Session:
     def _target(self, path: str) -> str:
         root, _, query = self._address.target.partition("?")
         target = f"{root.rstrip('/')}/{path.lstrip('/')}"
-        return f"{target}?{query}" if query else target
+        if not query:
+            return target
+        return f"{target}{'&' if '?' in path else '?'}{query}"
 
     def _attempt(
         self, method: str, path: str, body: Body | None, headers: Mapping[str, str]

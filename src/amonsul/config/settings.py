@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from amonsul.archive.context import ArchiveSettings, Overwrite, StorageAccess, StorageMode
+from amonsul.archive.dicom_web_servers import DicomWebServer, parse_servers
 from amonsul.archive.edit import LABEL
 from amonsul.archive.modalities import Modality, parse_modalities
 from amonsul.archive.peers import Peer, parse_peers
@@ -216,6 +217,19 @@ def peers(configuration: Configuration) -> Mapping[str, Peer]:
     if in_tokens and not configuration.text("Pkcs11.Module"):
         raise configuration.refuse("OrthancPeers", f"peer {in_tokens[0]}: a key in a token needs Pkcs11.Module")
     return found
+
+
+def dicom_web_servers(configuration: Configuration) -> Mapping[str, DicomWebServer]:
+    """The DICOMweb servers of the files."""
+    folder = configuration.folder_of("DicomWeb.Servers")
+    read = partial(parse_servers, configuration.table("DicomWeb.Servers"), folder)
+    return _tell("DicomWeb.Servers", configuration, read)
+
+
+def stow_limits(configuration: Configuration) -> tuple[int, int]:
+    """Instances and bytes that are sent in one STOW-RS request; 0 for no bound."""
+    megabytes = configuration.number("DicomWeb.StowMaxSize")
+    return configuration.number("DicomWeb.StowMaxInstances"), megabytes * _MEGABYTE
 
 
 def http_settings(configuration: Configuration) -> HttpSettings:
@@ -525,6 +539,8 @@ def build_all(configuration: Configuration) -> None:
     archive_settings(configuration)
     modalities(configuration)
     peers(configuration)
+    dicom_web_servers(configuration)
+    stow_limits(configuration)
     http_settings(configuration)
     dimse_settings(configuration)
     accepted_transfer_syntaxes(configuration, ())

@@ -831,32 +831,25 @@ DICOM_WEB: Final = Section(
             "BulkDataURI",
             "How binary values show in metadata.",
         ),
-        Option(
-            "ServersInDatabase", FLAG, False, "Keep the remote servers in the database, not in the files.", served=False
-        ),
+        Option("ServersInDatabase", FLAG, False, "Keep the remote servers in the database, not in the files."),
         Option(
             "Servers",
             Named(_DICOM_WEB_PEER),
             {},
             "Remote DICOMweb servers by symbolic name, as OrthancPeers, and HasDelete, ChunkedTransfers, HasWadoRsUniversalTransferSyntax.",
-            served=False,
             example={"sample": ["http://127.0.0.1:8043/dicom-web/"]},
         ),
         Option(
             "StowMaxInstances",
             NUMBER,
-            None,
-            "Most instances in one STOW-RS request of this server.",
-            served=False,
-            example=10,
+            10,
+            "Most instances in one STOW-RS request that this server sends; 0 for no bound.",
         ),
         Option(
             "StowMaxSize",
             NUMBER,
-            None,
-            "Most megabytes in one STOW-RS request of this server.",
-            served=False,
-            example=10,
+            10,
+            "Most megabytes in one STOW-RS request that this server sends, unless one instance has more; 0 for no bound.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Remotes that were added while the server runs, modalities and peers; the values are JSON.
+"""Remotes that were added while the server runs, modalities, peers, DICOMweb servers; the values are JSON.
 
 The scopes that are named here are for good. Another scope is one run of the server: what it holds lies over the
 configuration, and a value of None there hides a remote of the configuration.
@@ -14,6 +14,8 @@ FOR_GOOD: Final = ""
 """Scope of modalities."""
 PEERS: Final = "peers:"
 """Scope of peers; those of runs begin with it."""
+DICOM_WEB_SERVERS: Final = "dicom-web:"
+"""Scope of DICOMweb servers; those of runs begin with it."""
 
 
 def of_scope(tx: Transaction, scope: str) -> dict[str, str | None]:

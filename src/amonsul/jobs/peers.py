@@ -8,7 +8,7 @@ from typing import Final
 from amonsul.archive.peer_list import Peers
 from amonsul.archive.peers import Peer, parse_peer
 from amonsul.clients.http import Answer, Body, HttpClient, RemoteRefusal, Session, WebServer
-from amonsul.errors import UnknownResource
+from amonsul.errors import AmonsulError, NetworkProtocolError, UnknownResource
 
 INSTANCES: Final = "instances"
 """Where a peer takes instances, below the root of its API."""
@@ -44,7 +44,7 @@ class PeerClient:
             if kept is None:
                 raise
             peer = parse_peer(kept)
-        return self.http.session(_server(peer))
+        return self.http.session(web_server(peer))
 
     def system(self, name: str) -> Answer:
         """What a peer tells of itself.
@@ -70,7 +70,8 @@ class PeerClient:
                 raise RemoteRefusal.of(f"Cannot send DICOM to remote peer: {name}", error.status) from error
 
 
-def _server(peer: Peer) -> WebServer:
+def web_server(peer: Peer) -> WebServer:
+    """A remote as the HTTP client wants it."""
     return WebServer(
         peer.url,
         peer.username,
@@ -82,3 +83,10 @@ def _server(peer: Peer) -> WebServer:
         peer.timeout_s,
         peer.is_key_in_token,
     )
+
+
+def may_pass(error: AmonsulError) -> bool:
+    """A server that is not there, or has too much to do, may come back; one that refuses will refuse again."""
+    if isinstance(error, RemoteRefusal):
+        return error.status >= 500 or error.status in (408, 429)
+    return isinstance(error, NetworkProtocolError)

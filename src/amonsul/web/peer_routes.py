@@ -12,8 +12,8 @@ _JSON = "application/json"
 _TEXT = "text/plain"
 _DICOM = "application/dicom"
 
-_PEER = (
-    Parameter("Url", "Root of its REST API, http or https."),
+WEB_SERVER = (
+    Parameter("Url", "Root of its API, http or https."),
     Parameter("Username", "For HTTP Basic authentication."),
     Parameter("Password", "For HTTP Basic authentication; never shown."),
     Parameter("HttpHeaders", "Headers of each request; only their names are shown.", "object"),
@@ -22,6 +22,10 @@ _PEER = (
     Parameter("CertificateKeyPassword", "Password of the key; never shown."),
     Parameter("Pkcs11", "Whether the key is in a hardware token; then CertificateKeyFile is its URL.", "boolean"),
     Parameter("Timeout", "Seconds to wait for it; 0 for `HttpTimeout`.", "integer"),
+)
+"""How a server is reached over HTTP."""
+_PEER = (
+    *WEB_SERVER,
     Parameter("RemoteSelf", "What it calls us. It and any other member are kept and shown."),
 )
 

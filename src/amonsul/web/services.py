@@ -14,6 +14,7 @@ from amonsul.dicom.uids import storage_sop_classes, transfer_syntaxes
 from amonsul.errors import NotImplementedHere
 from amonsul.imaging.codecs import Codecs, LocalCodecs
 from amonsul.jobs.commitment import Commit
+from amonsul.jobs.dicom_web import DicomWebClient
 from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.peers import PeerClient
 from amonsul.web.settings import SystemInformation, WebSettings
@@ -80,6 +81,7 @@ class Remotes:
         logs_exports: whether what is sent is noted (`LogExportedResources`).
         commit: asks for storage commitment; None where nobody does.
         peers: servers that are reached over REST; None where nobody speaks to them.
+        dicom_web: servers that are reached over DICOMweb; the same.
     """
 
     modalities: Modalities
@@ -91,6 +93,7 @@ class Remotes:
     logs_exports: bool = False
     commit: Commit | None = None
     peers: PeerClient | None = None
+    dicom_web: DicomWebClient | None = None
 
     def calling(self, modality: Modality) -> str:
         """Our AE title towards a modality."""

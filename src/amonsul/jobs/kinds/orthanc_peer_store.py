@@ -24,13 +24,13 @@ from amonsul.archive import read, rewriting
 from amonsul.archive.context import Archive
 from amonsul.archive.rewriting import Transcoding
 from amonsul.blobs.spool import Spooled
-from amonsul.clients.http import Body, RemoteRefusal, Session
+from amonsul.clients.http import Body, Session
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.errors import AmonsulError, NetworkProtocolError
+from amonsul.errors import AmonsulError
 from amonsul.imaging.codecs import Codecs
 from amonsul.jobs.kind import Kind, Progress, Running
 from amonsul.jobs.kinds.dicom_modality_store import Reference
-from amonsul.jobs.peers import INSTANCES, MEDIA_TYPE, PeerClient
+from amonsul.jobs.peers import INSTANCES, MEDIA_TYPE, PeerClient, may_pass
 
 CONNECTIONS: Final = 4
 """To a peer at once, for one job."""
@@ -116,20 +116,13 @@ def peer_store(archive: Archive, codecs: Codecs, peers: PeerClient) -> Kind[Peer
             shown["Transcode"] = arguments.transcode
         return shown
 
-    return Kind("OrthancPeerStore", PeerStore, run, content, may_pass=_may_pass, max_attempts=1)
+    return Kind("OrthancPeerStore", PeerStore, run, content, may_pass=may_pass, max_attempts=1)
 
 
 def _count(content: dict[str, object], size: int) -> None:
     size += int(str(content["Size"]))
     content["Size"] = str(size)
     content["SizeMB"] = size >> 20
-
-
-def _may_pass(error: AmonsulError) -> bool:
-    """A peer that is not there, or has too much to do, may come back; one that refuses will refuse again."""
-    if isinstance(error, RemoteRefusal):
-        return error.status >= 500 or error.status in (408, 429)
-    return isinstance(error, NetworkProtocolError)
 
 
 class _Sender:

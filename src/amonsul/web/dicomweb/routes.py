@@ -15,10 +15,14 @@ from amonsul.web.dicomweb import (
     retrieve,
     search,
     server,
+    servers,
     store,
     wado_uri,
 )
 from amonsul.web.dicomweb.settings import DicomWebSettings
+from amonsul.web.job_routes import JOB_FIELDS
+from amonsul.web.peer_routes import WEB_SERVER
+from amonsul.web.remote_routes import EXPAND
 from amonsul.web.routing import Body, Parameter, Route
 
 _TAG = "DICOMweb"
@@ -59,6 +63,33 @@ _WADO_URI = (
     Parameter("imageQuality", "Of a JPEG, 1 to 100.", "integer"),
 )
 
+_CLIENT = "DICOMweb servers"
+_PLAIN_JSON = "application/json"
+_SERVER = (
+    Parameter("ChunkedTransfers", "It takes bodies in chunks; true unless given.", "boolean"),
+    Parameter("HasDelete", "It deletes what it is told to; false unless given.", "boolean"),
+    Parameter("HasWadoRsUniversalTransferSyntax", "It knows `transfer-syntax=*`; true unless given.", "boolean"),
+)
+_URI = Parameter("Uri", "Below the root of the server: `/studies`.")
+_ARGUMENTS = Parameter("Arguments", "What stands after `?` in the URL, by name.", "object")
+_HTTP_HEADERS = Parameter("HttpHeaders", "Further headers of the requests; jobs keep them.", "object")
+_DELETED = (
+    Parameter("Level", "`Study`, `Series` or `Instance`."),
+    Parameter("StudyInstanceUID", "Of what is deleted."),
+    Parameter("SeriesInstanceUID", "The same, for series and instances."),
+    Parameter("SOPInstanceUID", "The same, for instances."),
+)
+_RETRIEVED = (
+    Parameter("Resources", "Objects with `Study`, and perhaps `Series` and `Instance`: UIDs.", "array"),
+    _ARGUMENTS,
+    Parameter("GetArguments", "The same.", "object"),
+    *JOB_FIELDS,
+)
+_SENT = (Parameter("Resources", "Identifiers of resources of any level.", "array"), *JOB_FIELDS)
+_WADO_HELP = "WADO-RS. By a job; asynchronous unless `Synchronous` is true."
+_RETRIEVE_HELP = "WADO-RS. `Instances` in the answer holds the identifiers of what came."
+_STOW_HELP = "STOW-RS, in requests of at most `StowMaxInstances` and `StowMaxSize`."
+
 
 def dicom_web_routes(settings: DicomWebSettings) -> Sequence[Route]:
     """The routes of a server with these settings."""
@@ -90,6 +121,7 @@ def _routes(settings: DicomWebSettings, root: str) -> Iterator[Route]:
     yield from _store(root)
     if settings.allowed_to_delete:
         yield from _delete(root)
+    yield from _client(f"{root}/servers")
     if settings.wado_enabled:
         yield Route(
             "GET",
@@ -187,6 +219,46 @@ def _delete(root: str) -> Iterator[Route]:
     instance = f"{series}/instances/{{instance}}"
     for template, name in ((study, "study"), (series, "series"), (instance, "instance")):
         yield Route("DELETE", template, server.delete, f"Delete a {name}", _TAG)
+
+
+def _client(root: str) -> Iterator[Route]:
+    """Other servers, and what is asked of them."""
+    one = f"{root}/{{name}}"
+    yield Route("GET", root, servers.list_servers, "List DICOMweb servers", _CLIENT, parameters=(EXPAND,))
+    yield Route("GET", one, servers.list_operations, "List what can be asked of a DICOMweb server", _CLIENT)
+    yield Route(
+        "PUT",
+        one,
+        servers.put_server,
+        "Add or change a DICOMweb server",
+        _CLIENT,
+        "For good with `DicomWeb.ServersInDatabase`, otherwise until the server ends. Also `[Url]` and "
+        "`[Url, Username, Password]`.",
+        body=Body.SMALL,
+        request_types=("application/json",),
+        fields=(*WEB_SERVER, *_SERVER),
+    )
+    yield Route("DELETE", one, servers.delete_server, "Remove a DICOMweb server", _CLIENT)
+    for name, handler, summary, help_, fields, answers in (
+        ("get", servers.get, "Get something from a server", "Its answer is handed on as it is.", (_URI, _ARGUMENTS), "*/*"),
+        ("qido", servers.search, "Search a server", "QIDO-RS. The answers with names and plain values.", (_URI, _ARGUMENTS), _PLAIN_JSON),
+        ("delete", servers.delete, "Delete at a server", "If it is known to do that: `HasDelete`.", _DELETED, _PLAIN_JSON),
+        ("wado", servers.wado, "Bring here what a server has at a URI", _WADO_HELP, (_URI, _ARGUMENTS, *JOB_FIELDS), _PLAIN_JSON),
+        ("retrieve", servers.retrieve, "Bring resources of a server here", _RETRIEVE_HELP, _RETRIEVED, _PLAIN_JSON),
+        ("stow", servers.stow, "Send to a server", _STOW_HELP, _SENT, _PLAIN_JSON),
+    ):
+        yield Route(
+            "POST",
+            f"{one}/{name}",
+            handler,
+            summary,
+            _CLIENT,
+            help_,
+            body=Body.SMALL,
+            request_types=("application/json",),
+            fields=(*fields, _HTTP_HEADERS),
+            answers=answers,
+        )
 
 
 def _search(root: str) -> Iterator[Route]:
