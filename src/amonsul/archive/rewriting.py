@@ -19,10 +19,15 @@ from amonsul.archive.context import Archive
 from amonsul.archive.read import StoredAttachment
 from amonsul.blobs.spool import Spooled
 from amonsul.dicom.encoding import encode_file
+from amonsul.dicom.header import Header
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.pixel_cleaning import PixelCleaning
 from amonsul.dicom.scanner import scan
+from amonsul.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from amonsul.errors import BadFileFormat, InexistentFile
+from amonsul.imaging.blanking import blank
 from amonsul.imaging.codecs import Codecs
+from amonsul.imaging.syntaxes import WRITABLE
 from amonsul.imaging.transcode import TranscodeOptions, transcode
 
 _SMALL = 4 << 20
@@ -76,15 +81,26 @@ def _opened(stored: StoredAttachment) -> BinaryIO:
     return BytesIO(stored.read())
 
 
-def save(archive: Archive, data_set: Dataset, codecs: Codecs, transcoding: Transcoding | None = None) -> Spooled:
+def save(
+    archive: Archive,
+    data_set: Dataset,
+    codecs: Codecs,
+    transcoding: Transcoding | None = None,
+    cleaning: PixelCleaning | None = None,
+) -> Spooled:
     """A data set as a file, in the transfer syntax that its file meta information names or in another one.
+
+    Pixels that are blanked and were compressed with losses are not compressed again unless `transcoding` says how.
 
     Raises:
         BadFileFormat: it cannot be written.
         NotImplementedHere: its pixels cannot be transcoded so.
         StorageFull: there is no room for the file.
     """
-    return transcoded(archive, spooled(archive, encode_file(data_set)), codecs, transcoding)
+    file = spooled(archive, encode_file(data_set))
+    if cleaning is not None:
+        file = _cleaned(archive, file, codecs, cleaning, is_final=transcoding is None)
+    return transcoded(archive, file, codecs, transcoding)
 
 
 def spooled(archive: Archive, parts: Sequence[bytes]) -> Spooled:
@@ -118,7 +134,7 @@ def transcoded(
     spool = archive.blobs.spool()
     try:
         view = file.view()
-        header = scan(view, archive.settings.limits, archive.default_encoding, archive.dictionary)
+        header = _scan(archive, file)
         if header.transfer_syntax_uid == transcoding.transfer_syntax_uid:
             return file
         options = TranscodeOptions(transcoding.quality, keeps_sop_instance_uid=is_new)
@@ -130,6 +146,37 @@ def transcoded(
     result = spool.finish()
     file.discard()
     return result
+
+
+def _cleaned(archive: Archive, file: Spooled, codecs: Codecs, cleaning: PixelCleaning, *, is_final: bool) -> Spooled:
+    """The same file with pixels blanked; takes `file` over, whatever happens.
+
+    Compressed frames are unpacked for that, and packed again if nothing gets lost by it and the result `is_final`.
+    """
+    original = transfer_syntax(_scan(archive, file).transfer_syntax_uid)
+    if original.is_encapsulated and not cleaning.blank and cleaning.keep is None:
+        return file
+    is_plain = not (original.is_encapsulated or original.is_deflated or original.is_big_endian)
+    if not is_plain:
+        file = transcoded(archive, file, codecs, Transcoding(EXPLICIT_VR_LITTLE_ENDIAN))
+    spool = archive.blobs.spool()
+    try:
+        blank(file.view(), _scan(archive, file), cleaning, spool)
+    except BaseException:
+        spool.discard()
+        raise
+    finally:
+        file.discard()
+    result = spool.finish()
+    writable = WRITABLE.get(original.uid)
+    loses = original.is_encapsulated and (writable is None or writable.is_lossy)
+    if is_plain or loses or not is_final:
+        return result
+    return transcoded(archive, result, codecs, Transcoding(original.uid))
+
+
+def _scan(archive: Archive, file: Spooled) -> Header:
+    return scan(file.view(), archive.settings.limits, archive.default_encoding, archive.dictionary)
 
 
 def copied(archive: Archive, stored: StoredAttachment) -> Spooled:

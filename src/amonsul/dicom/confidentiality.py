@@ -39,7 +39,8 @@ class Action(enum.Enum):
     KEEP = "K"
     """Items of a sequence are treated like any data set."""
     CLEAN = "C"
-    """Take out of a text what may identify; items of a sequence are treated like any data set."""
+    """Take out of a text what may identify; items of a sequence are treated like any data set; of graphics, what is
+    drawn by numbers or marks a region stays."""
     SHIFT = "shift"
     """Move a date."""
 
@@ -47,6 +48,9 @@ class Action(enum.Enum):
 class Option(enum.Enum):
     """Options of the Basic Profile (PS3.15 §E.3); the value is the name in requests."""
 
+    CLEAN_PIXEL_DATA = "CleanPixelData"
+    CLEAN_VISUAL_FEATURES = "CleanRecognizableVisualFeatures"
+    CLEAN_GRAPHICS = "CleanGraphics"
     CLEAN_STRUCTURED_CONTENT = "CleanStructuredContent"
     CLEAN_DESCRIPTORS = "CleanDescriptors"
     FULL_DATES = "RetainLongitudinalFullDates"
@@ -61,6 +65,16 @@ class Option(enum.Enum):
 _TEXT_VALUE = "0040a160"
 """Not in the table, which leaves it to the sequence that it is in (PS3.15 §E.3.4)."""
 
+_GRAPHIC_TEXTS = ("00700006", "00700068", "00700208", "00700209")
+"""Not in the table either: texts, layers and groups of graphic annotations (PS3.15 §E.3.3)."""
+
+_NAMES_OF_GRAPHICS = ("60xx0022", "60xx1500")
+"""Overlay Description and Label, which the table forgets."""
+
+_CURVES, _OVERLAY_DATA = "50xxxxxx", "60xx3000"
+_SOUNDS_OF_CURVES = "50xx20xx"
+"""Audio of curves, which no program can clean."""
+
 
 class Code(NamedTuple):
     """A coded entry of PS3.16 Annex D."""
@@ -73,6 +87,9 @@ class Code(NamedTuple):
 BASIC_PROFILE_CODE: Final = Code("113100", "Basic Application Confidentiality Profile")
 
 OPTION_CODES: Final[Mapping[Option, Code]] = {  # PS3.16 CID 7050
+    Option.CLEAN_PIXEL_DATA: Code("113101", "Clean Pixel Data Option"),
+    Option.CLEAN_VISUAL_FEATURES: Code("113102", "Clean Recognizable Visual Features Option"),
+    Option.CLEAN_GRAPHICS: Code("113103", "Clean Graphics Option"),
     Option.CLEAN_STRUCTURED_CONTENT: Code("113104", "Clean Structured Content Option"),
     Option.CLEAN_DESCRIPTORS: Code("113105", "Clean Descriptors Option"),
     Option.FULL_DATES: Code("113106", "Retain Longitudinal Temporal Information Full Dates Option"),
@@ -162,12 +179,17 @@ def profile(version: str = CURRENT, options: frozenset[Option] | None = None) ->
     return _cached_profile(version, options)
 
 
-@cache  # bounded: four editions, and the sets of nine options
+@cache  # bounded: four editions, and the sets of twelve options
 def _cached_profile(version: str, options: frozenset[Option] | None) -> Profile:
     if options is not None:
         chosen = {pattern: _with_options(pattern, row, options) for pattern, row in _table().attributes.items()}
         if Option.CLEAN_STRUCTURED_CONTENT in options:
             chosen[_TEXT_VALUE] = Action.CLEAN
+        cleans_graphics = Option.CLEAN_GRAPHICS in options
+        chosen |= dict.fromkeys(_NAMES_OF_GRAPHICS, Action.CLEAN if cleans_graphics else Action.REMOVE)
+        if cleans_graphics:
+            chosen |= dict.fromkeys(_GRAPHIC_TEXTS, Action.CLEAN)
+            chosen = {_SOUNDS_OF_CURVES: Action.REMOVE} | chosen
         return _profile(version, options, chosen)
     if version == CURRENT:
         return _profile(version, None, {pattern: _first(row.action) for pattern, row in _table().attributes.items()})
@@ -203,7 +225,9 @@ def _with_options(pattern: str, row: _Row, options: frozenset[Option]) -> Action
     applying.pop(Option.MODIFIED_DATES, None)
     if "K" in applying.values():
         return Action.KEEP
-    if "C" in applying.values() and (vr in ("AE", "SQ") or vr in vrs.CHARSET_TEXT):
+    if "C" in applying.values() and (
+        pattern in (_CURVES, _OVERLAY_DATA) or vr in ("AE", "SQ") or vr in vrs.CHARSET_TEXT
+    ):
         return Action.CLEAN
     if letters.endswith("U*"):
         return Action.KEEP

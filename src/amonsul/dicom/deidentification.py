@@ -56,6 +56,14 @@ from amonsul.dicom.modification import (
     stamp,
 )
 from amonsul.dicom.paths import Location
+from amonsul.dicom.pixel_cleaning import (
+    BURNED_IN_ANNOTATION,
+    RECOGNIZABLE_VISUAL_FEATURES,
+    PixelCleaning,
+    Region,
+    cleaning_of,
+    parse_regions,
+)
 from amonsul.dicom.tag_values import Encoder
 from amonsul.dicom.uid_map import LevelOf, UidMap, nothing_else
 from amonsul.errors import BadRequest, ParameterOutOfRange
@@ -67,6 +75,7 @@ DEIDENTIFICATION_METHOD_CODE_SEQUENCE: Final = Tag(0x00120064)
 LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: Final = Tag(0x00280303)
 
 MAX_KEY_LENGTH = 256
+_OF_PIXELS = frozenset((Option.CLEAN_PIXEL_DATA, Option.CLEAN_VISUAL_FEATURES))
 _WELL_KNOWN = "1.2.840.10008."
 """What UIDs of the Standard begin with, of whatever kind: they identify nothing of anybody (PS3.6 Annex A)."""
 
@@ -80,6 +89,7 @@ class Anonymization:
         edits: exceptions of the request.
         keep_private: whether private elements stay.
         date_shift_key: for the same moving of dates in several requests; empty: each request moves them its own way.
+        pixel_regions: to blank; None: the request does not say.
         output: for whoever stores the results.
     """
 
@@ -87,6 +97,7 @@ class Anonymization:
     edits: Edits = field(default_factory=Edits)
     keep_private: bool = False
     date_shift_key: str = field(default="", repr=False)
+    pixel_regions: tuple[Region, ...] | None = None
     output: Output = field(default_factory=Output)
 
     @property
@@ -146,11 +157,18 @@ def parse_anonymization(body: object, dictionary: Dictionary = STANDARD) -> Anon
     if key and (options is None or Option.MODIFIED_DATES not in options):
         raise BadRequest(f"DateShiftKey needs the option {Option.MODIFIED_DATES.value}")
     check_identifiers(edits, dictionary)
+    regions = parse_regions(fields)
+    chosen = options or frozenset()
+    if Option.CLEAN_VISUAL_FEATURES in chosen and not regions:
+        raise BadRequest(f"{Option.CLEAN_VISUAL_FEATURES.value} needs PixelRegions: no face is looked for")
+    if regions is not None and not chosen & _OF_PIXELS:
+        raise BadRequest(f"PixelRegions need the option {Option.CLEAN_PIXEL_DATA.value}")
     return Anonymization(
         profile=confidentiality.profile(confidentiality.parse_version(version or confidentiality.CURRENT), options),
         edits=edits,
         keep_private=boolean(fields, "KeepPrivateTags"),
         date_shift_key=key,
+        pixel_regions=regions,
         output=parse_output(fields),
     )
 
@@ -162,8 +180,10 @@ def deidentify(
     patient_name: str = "",
     level_of: LevelOf = nothing_else,
     encoder: Encoder | None = None,
-) -> None:
+) -> PixelCleaning | None:
     """De-identify a data set, in place, with its preamble and file meta information.
+
+    Pixels are not touched: what is to become of them is the answer, None if they stay as they are.
 
     Args:
         data_set: as read, preferably with nothing decoded.
@@ -177,6 +197,11 @@ def deidentify(
         AmonsulError: as `modify`.
     """
     edits = anonymization.edits
+    options = anonymization.profile.options or frozenset()
+    cleaning = None
+    if options & _OF_PIXELS:
+        of_annotations = Option.CLEAN_PIXEL_DATA in options
+        cleaning = cleaning_of(data_set, anonymization.pixel_regions, of_annotations=of_annotations)
     walk = _Walk(data_set, anonymization, uid_map, level_of)
     patient_id = text_of(data_set, PATIENT_ID)
     walk.data_set(data_set, ())
@@ -187,9 +212,12 @@ def deidentify(
         set_element(data_set, PATIENT_NAME, "PN", patient_name)
     walk.instance_uids.set_identifiers(data_set)
     _say_so(data_set, anonymization)
+    if cleaning is not None:
+        _say_what_pixels_show(data_set, anonymization)
     apply_replacements(data_set, edits, encoder)
     _clean_front(data_set)
     stamp(data_set)
+    return cleaning
 
 
 Element = DataElement | RawDataElement
@@ -245,6 +273,9 @@ class _Walk:
     def _public(self, data_set: Dataset, element: Element, location: Location) -> None:
         tag = int(element.tag)
         action = self._profile.action(tag)
+        if action is Action.CLEAN and tag & 0xFF00FFFF == _OVERLAY_DATA:
+            is_region = text_of(data_set, tag & 0xFFFF0000 | _OVERLAY_TYPE) == "R"
+            action = Action.KEEP if is_region else Action.REMOVE  # graphics may be drawn text
         if not location and tag in IDENTIFIERS:  # PatientID and the three UIDs come at the end
             return
         if tag == PATIENT_ID:
@@ -312,6 +343,10 @@ class _Walk:
             _put_uids(data_set, tag, old, [self.instance_uids.reference(uid) or uid for uid in old])
 
     def _clean(self, data_set: Dataset, tag: int) -> None:
+        if tag >> 24 == 0x50 and (known := STANDARD.vr(tag)) not in vrs.CHARSET_TEXT:
+            if known == "UN":
+                remove(data_set, tag)
+            return
         vr = vr_of(data_set, tag)
         text = text_of(data_set, tag)
         cleaned = self._scrubber.clean(text) if self._scrubber is not None else ""
@@ -388,6 +423,11 @@ CONCEPT_NAME_CODE_SEQUENCE = 0x0040A043
 MEASUREMENT_UNITS_CODE_SEQUENCE = 0x004008EA
 _STRUCTURE = frozenset((CONCEPT_NAME_CODE_SEQUENCE, MEASUREMENT_UNITS_CODE_SEQUENCE))
 """What says how a value is to be read, not what it is."""
+
+
+_OVERLAY_DATA: Final = 0x60003000
+"""Of the first plane."""
+_OVERLAY_TYPE: Final = 0x0040
 
 
 def _put_dummy(data_set: Dataset, tag: int) -> None:
@@ -497,6 +537,16 @@ def _say_so(data_set: Dataset, anonymization: Anonymization) -> None:
         elif Option.MODIFIED_DATES in profile.options:
             dates = "MODIFIED"
         set_element(data_set, LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED, "CS", dates)
+
+
+def _say_what_pixels_show(data_set: Dataset, anonymization: Anonymization) -> None:
+    options = anonymization.profile.options or frozenset()
+    for option, tag in (
+        (Option.CLEAN_PIXEL_DATA, BURNED_IN_ANNOTATION),
+        (Option.CLEAN_VISUAL_FEATURES, RECOGNIZABLE_VISUAL_FEATURES),
+    ):
+        if option in options and not anonymization.edits.keeps(tag):
+            set_element(data_set, tag, "CS", "NO")
 
 
 def _code_item(code: confidentiality.Code) -> Dataset:

@@ -32,6 +32,7 @@ from amonsul.database import Transaction, changes, headers, removing, resources,
 from amonsul.database.transforming import Ancestry, Lineage
 from amonsul.dicom.header import decode_header
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.pixel_cleaning import PixelCleaning
 from amonsul.dicom.uid_map import LevelOf
 from amonsul.errors import AmonsulError, CannotStore, UnknownResource
 from amonsul.imaging.codecs import Codecs
@@ -66,8 +67,8 @@ class Submitter:
 
 NOBODY = Submitter()
 
-Change = Callable[[Dataset, LevelOf], None]
-"""Changes a data set in place, and is told what else is in the job."""
+Change = Callable[[Dataset, LevelOf], PixelCleaning | None]
+"""Changes a data set in place, and is told what else is in the job; answers what is to become of the pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +273,8 @@ class _Steps:
                 return _Result(lineage, _unchanged(lineage))
             with self._room.holding(stored.size):
                 data_set = rewriting.load(self._archive, instance_id, lineage.transfer_syntax_uid)
-                self._work.change(data_set, self._level_of)
-                file = rewriting.save(self._archive, data_set, self._codecs, self._work.transcoding)
+                cleaning = self._work.change(data_set, self._level_of)
+                file = rewriting.save(self._archive, data_set, self._codecs, self._work.transcoding, cleaning)
                 del data_set
                 ingested = ingest(self._archive, file, self._work.submitter.origin, is_edit=self._work.is_in_place)
             if ingested.status is IngestStatus.FILTERED_OUT:

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import httpx
+import numpy
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
@@ -245,3 +246,68 @@ def test_nothing_is_left_in_the_incoming_folder(client: httpx.Client, folder: Pa
 
     assert [path for path in folder.rglob("incoming/**/*") if path.is_file() and path.stat().st_size] == []
     assert len(find.descendant_ids(archive, Level.STUDY, study, Level.INSTANCE)) == 1
+
+
+# ---------------------------------------------------------------------------------------------------- pixels
+
+
+@pytest.mark.parametrize(
+    ("syntax", "becomes"),
+    [
+        ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1"),
+        ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.1.99"),
+        ("1.2.840.10008.1.2.2", "1.2.840.10008.1.2.2"),
+        ("1.2.840.10008.1.2.5", "1.2.840.10008.1.2.5"),
+        ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.80"),
+        ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.90"),
+        ("1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.1"),  # lossy already: not again
+    ],
+)
+def test_pixels_are_blanked_in_any_transfer_syntax(client: httpx.Client, syntax: str, becomes: str) -> None:
+    pixels = [[(row * 16 + column) * 16 + 7 for column in range(16)] for row in range(16)]
+    native = b"".join(sample.to_bytes(2, "little") for row in pixels for sample in row)
+    (stored,) = store(client, dicom_file(pixels=16, attributes={"PixelData": native, "BurnedInAnnotation": "YES"}))
+    study = stored["ParentStudy"]
+    if syntax != "1.2.840.10008.1.2.1":
+        study = str(post(client, f"/studies/{study}/modify", Transcode=syntax)["ID"])
+    before = pixels_of(client, study)
+
+    answer = post(
+        client,
+        f"/studies/{study}/anonymize",
+        DeidentificationOptions=["CleanPixelData"],
+        PixelRegions=[{"X": 2, "Y": 0, "Width": 100, "Height": 3}],
+    )
+
+    (result,) = instances_of(client, str(answer["Path"]))
+    assert result.file_meta.TransferSyntaxUID == becomes
+    assert result.BurnedInAnnotation == "NO"
+    after = pixels_of(client, str(answer["ID"]))
+    assert after[3:] == before[3:]
+    assert [row[:2] for row in after[:3]] == [row[:2] for row in before[:3]]
+    assert {sample for row in after[:3] for sample in row[2:]} == {min(map(min, before))}
+
+
+def pixels_of(client: httpx.Client, study: str) -> list[list[int]]:
+    (instance,) = client.get(f"/studies/{study}/instances").json()
+    array = numpy.load(
+        io.BytesIO(client.get(f"/instances/{instance['ID']}/numpy?rescale=false").raise_for_status().content)
+    )
+    rows: list[list[int]] = array.reshape(16, 16).astype(int).tolist()
+    return rows
+
+
+def test_an_instance_with_annotations_that_nobody_locates_is_not_anonymised(client: httpx.Client) -> None:
+    one, two = store(
+        client,
+        dicom_file(instance=1, attributes={"BurnedInAnnotation": "YES"}),
+        dicom_file(instance=2, attributes={"BurnedInAnnotation": "NO"}),
+    )
+    body = {"DeidentificationOptions": ["CleanPixelData"]}
+    refused = client.post(f"/studies/{one['ParentStudy']}/anonymize", json=body)
+    assert refused.status_code == 400
+    assert "PixelRegions" in refused.json()["Details"]
+    assert client.post(f"/instances/{one['ID']}/anonymize", json=body).status_code == 400
+    assert client.post(f"/instances/{two['ID']}/anonymize", json=body).status_code == 200
+    answer = post(client, f"/studies/{one['ParentStudy']}/anonymize", Permissive=True, **body)
+    assert answer["FailedInstancesCount"] == 1

@@ -22,6 +22,7 @@ from amonsul.dicom.deidentification import Anonymization, deidentify, parse_anon
 from amonsul.dicom.dictionary import STANDARD
 from amonsul.dicom.encoding import encode_data_set
 from amonsul.dicom.levels import Level
+from amonsul.dicom.pixel_cleaning import PixelCleaning, Region
 from amonsul.dicom.uid_map import LevelOf, UidMap, nothing_else
 from amonsul.dicom.uids import is_valid
 from amonsul.errors import (
@@ -717,3 +718,145 @@ def test_private_attributes_that_the_data_set_declares_safe_are_retained() -> No
     result = with_options(data_set, "RetainSafePrivate")
     private = [element.value for element in result if element.tag.is_private]
     assert private == ["A", "B", "A1", "A2", "B2"]
+
+
+# ---------------------------------------------------------------------------------------------------- pixels, graphics
+
+
+def cleaning(data_set: Dataset, **body: object) -> tuple[PixelCleaning | None, Dataset]:
+    """What is to become of the pixels, and the data set."""
+    body = {"DeidentificationOptions": ["CleanPixelData"], **body}
+    original = fresh(data_set)
+    wanted = deidentify(original, parse_anonymization(body), UIDS, "Anonymized1")
+    return wanted, original
+
+
+REGION = {"X": 1, "Y": 2, "Width": 3, "Height": 4}
+
+
+def test_pixels_are_blanked_where_the_request_says() -> None:
+    wanted, result = cleaning(instance(), PixelRegions=[REGION])
+    assert wanted == PixelCleaning((Region(1, 2, 3, 4),))
+    assert result.BurnedInAnnotation == "NO"
+    assert [item.CodeValue for item in result.DeidentificationMethodCodeSequence] == ["113100", "113101"]
+
+
+def test_pixels_are_blanked_around_the_regions_of_an_ultrasound_image() -> None:
+    data_set, region = instance(), Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 1
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 1, 1
+    data_set.SequenceOfUltrasoundRegions = ItemSequence([region])
+    data_set.BurnedInAnnotation = "YES"
+    wanted, _ = cleaning(data_set)
+    assert wanted == PixelCleaning((), (Region(0, 1, 2, 1),))
+    region.RegionLocationMinY0 = 0  # now it is the whole image, and the text is in it
+    data_set.SequenceOfUltrasoundRegions = ItemSequence([region])
+    with pytest.raises(BadRequest):
+        cleaning(data_set)
+
+
+@pytest.mark.parametrize(
+    ("burned_in", "regions", "is_refused"),
+    [
+        ("YES", None, True),
+        ("YES", [], True),
+        ("YES", [{"X": 2, "Y": 0, "Width": 9, "Height": 9}], True),  # beside the image
+        ("YES", [{"X": 0, "Y": 0, "Width": 1, "Height": 1}], False),
+        (None, None, True),
+        (None, [], False),
+        ("NO", None, False),
+        ("NO", [], False),
+    ],
+)
+def test_cleaning_is_refused_where_nobody_says_where_text_is(
+    burned_in: str | None, regions: object, is_refused: bool
+) -> None:
+    data_set = instance()
+    if burned_in is not None:
+        data_set.BurnedInAnnotation = burned_in
+    body = {} if regions is None else {"PixelRegions": regions}
+    if is_refused:
+        with pytest.raises(BadRequest):
+            cleaning(data_set, **body)
+    else:
+        assert cleaning(data_set, **body)[1].BurnedInAnnotation == "NO"
+
+
+def test_what_has_no_pixels_needs_no_cleaning() -> None:
+    data_set = instance()
+    del data_set.PixelData
+    wanted, result = cleaning(data_set)
+    assert wanted is None
+    assert "BurnedInAnnotation" not in result
+
+
+def test_faces_are_blanked_where_the_request_says() -> None:
+    option = "CleanRecognizableVisualFeatures"
+    wanted, result = cleaning(instance(), DeidentificationOptions=[option], PixelRegions=[REGION])
+    assert wanted == PixelCleaning((Region(1, 2, 3, 4),))
+    assert (result.RecognizableVisualFeatures, "BurnedInAnnotation" in result) == ("NO", False)
+    assert [item.CodeValue for item in result.DeidentificationMethodCodeSequence] == ["113100", "113102"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"DeidentificationOptions": ["CleanRecognizableVisualFeatures"]},
+        {"DeidentificationOptions": ["CleanRecognizableVisualFeatures"], "PixelRegions": []},
+        {"PixelRegions": [REGION]},
+        {"DeidentificationOptions": ["CleanDescriptors"], "PixelRegions": [REGION]},
+        *(
+            {"DeidentificationOptions": ["CleanPixelData"], "PixelRegions": wrong}
+            for wrong in (
+                {},
+                [1],
+                [{}],
+                [{**REGION, "X": -1}],
+                [{**REGION, "X": True}],
+                [{**REGION, "Z": 1}],
+                [REGION] * 1001,
+            )
+        ),
+    ],
+)
+def test_requests_for_pixels_that_make_no_sense(body: object) -> None:
+    with pytest.raises(BadRequest):
+        parse_anonymization(body)
+
+
+def graphics() -> Dataset:
+    data_set, annotation, text, graphic = instance(), Dataset(), Dataset(), Dataset()
+    text.UnformattedTextValue = "Müller, lesion"
+    graphic.GraphicData = [1.0, 2.0]
+    annotation.TextObjectSequence = ItemSequence([text])
+    annotation.GraphicObjectSequence = ItemSequence([graphic])
+    data_set.GraphicAnnotationSequence = ItemSequence([annotation])
+    for group, kind in ((0x6000, "R"), (0x6002, "G")):
+        data_set.add_new(group << 16 | 0x0022, "LO", "of Müller")
+        data_set.add_new(group << 16 | 0x0040, "CS", kind)
+        data_set.add_new(group << 16 | 0x3000, "OW", b"\1\2")
+        data_set.add_new(group << 16 | 0x4000, "LT", "Müller: see")
+    data_set.add_new(0x50000022, "LO", "ECG Müller")
+    data_set.add_new(0x50003000, "OW", b"\3\4")
+    data_set.add_new(0x5000200C, "OW", b"voice ")
+    return data_set
+
+
+def test_graphics_are_cleaned() -> None:
+    result = with_options(graphics(), "CleanGraphics")
+    (annotation,) = result.GraphicAnnotationSequence
+    assert annotation.TextObjectSequence[0].UnformattedTextValue == "*, lesion"
+    assert annotation.GraphicObjectSequence[0].GraphicData == [1.0, 2.0]
+    assert (result[0x60000022].value, result[0x60003000].value, result[0x60004000].value) == ("of *", b"\1\2", "*: see")
+    assert 0x60023000 not in result  # graphics may be drawn text
+    assert (result[0x50000022].value, result[0x50003000].value) == ("ECG *", b"\3\4")
+    assert 0x5000200C not in result
+
+
+def test_graphics_go_unless_they_are_to_be_cleaned() -> None:
+    result = with_options(graphics())
+    assert [hex(element.tag) for element in result if element.tag.group >> 8 == 0x50] == []
+    assert not any(
+        element.tag.element in (0x22, 0x3000, 0x4000) for element in result if element.tag.group >> 8 == 0x60
+    )
+    assert "lesion" not in str(result.GraphicAnnotationSequence)

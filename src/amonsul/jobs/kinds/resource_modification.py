@@ -18,6 +18,7 @@ from amonsul.database.transforming import Ancestry
 from amonsul.dicom.deidentification import Anonymization, deidentify, parse_anonymization
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.modification import Modification, Output, modify, parse_bulk_modification, parse_modification
+from amonsul.dicom.pixel_cleaning import PixelCleaning
 from amonsul.dicom.tag_values import Encoder
 from amonsul.dicom.uid_map import LevelOf, UidMap
 from amonsul.imaging.codecs import Codecs
@@ -199,5 +200,5 @@ def _deidentify(
     encoder: Encoder,
     data_set: Dataset,
     level_of: LevelOf,
-) -> None:
-    deidentify(data_set, anonymization, uid_map, patient_name, level_of, encoder)
+) -> PixelCleaning | None:
+    return deidentify(data_set, anonymization, uid_map, patient_name, level_of, encoder)

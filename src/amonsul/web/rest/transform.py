@@ -55,9 +55,9 @@ def transform_instance(is_anonymization: bool, services: Services, request: Requ
     wanted = parse_request(archive, parse(request.data()), is_anonymization, None, is_bulk=False)
     patient_name = _patient_name(archive, wanted.what)
     data_set = rewriting.load(archive, _id(request))
-    wanted.change(archive, secrets.token_bytes(KEY_BYTES), patient_name)(data_set, _nothing_else)
+    cleaning = wanted.change(archive, secrets.token_bytes(KEY_BYTES), patient_name)(data_set, _nothing_else)
     quality = services.settings.lossy_quality
-    file = rewriting.save(archive, data_set, services.codecs, transcoding(wanted.output, quality))
+    file = rewriting.save(archive, data_set, services.codecs, transcoding(wanted.output, quality), cleaning)
     return spooled_response(file, DICOM_TYPE)
 
 
