@@ -798,6 +798,17 @@ def test_faces_are_blanked_where_the_request_says() -> None:
     assert [item.CodeValue for item in result.DeidentificationMethodCodeSequence] == ["113100", "113102"]
 
 
+WRONG_REGIONS: list[object] = [
+    {},
+    [1],
+    [{}],
+    [{**REGION, "X": -1}],
+    [{**REGION, "X": True}],
+    [{**REGION, "Z": 1}],
+    [REGION] * 1001,
+]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -805,18 +816,7 @@ def test_faces_are_blanked_where_the_request_says() -> None:
         {"DeidentificationOptions": ["CleanRecognizableVisualFeatures"], "PixelRegions": []},
         {"PixelRegions": [REGION]},
         {"DeidentificationOptions": ["CleanDescriptors"], "PixelRegions": [REGION]},
-        *(
-            {"DeidentificationOptions": ["CleanPixelData"], "PixelRegions": wrong}
-            for wrong in (
-                {},
-                [1],
-                [{}],
-                [{**REGION, "X": -1}],
-                [{**REGION, "X": True}],
-                [{**REGION, "Z": 1}],
-                [REGION] * 1001,
-            )
-        ),
+        *({"DeidentificationOptions": ["CleanPixelData"], "PixelRegions": wrong} for wrong in WRONG_REGIONS),
     ],
 )
 def test_requests_for_pixels_that_make_no_sense(body: object) -> None:
