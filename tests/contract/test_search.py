@@ -258,9 +258,14 @@ def test_searches_answer_what_looking_at_each_resource_would(archive_with_data: 
     differing(archive_with_data, Oracle(archive_with_data))
 
 
-def test_they_do_so_whichever_way_they_take(archive_with_data: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a bound of one row hardly any condition is where a search starts; chunks of two are the smallest."""
+@pytest.mark.parametrize(("glance", "many"), [(0, 0), (4, 0), (4, 6), (0, 1000)])
+def test_they_do_so_whichever_way_they_take(
+    archive_with_data: Archive, monkeypatch: pytest.MonkeyPatch, glance: int, many: int
+) -> None:
+    """With a bound of one row hardly any condition is where a search starts at once; chunks of two are the smallest."""
     monkeypatch.setattr(search, "_START", 1)
+    monkeypatch.setattr(search, "_GLANCE", glance)
+    monkeypatch.setattr(search, "_MANY", many)
     monkeypatch.setattr(search, "_CHUNK", 2)
     differing(archive_with_data, Oracle(archive_with_data))
 
@@ -368,6 +373,25 @@ def test_answers_are_ordered(archive_with_data: Archive) -> None:
         Level.INSTANCE, order_by=(OrderKey("IndexInSeries", Direction.DESCENDING), OrderKey("Origin")), limit=1
     )
     assert find.find(archive_with_data, index)[0].index_in_series == 29
+
+
+def test_common_trigrams_are_left_out_and_the_answer_is_the_same(archive: Archive) -> None:
+    for patient in range(80):
+        store_instance(archive, patient, PatientName=f"COMMON^PART{patient:03d}^COMMON")
+    name = Tag(0x00100010)
+
+    def found(pattern: str) -> list[str]:
+        return studies(archive, Constraint(name, WildCard(pattern), case_sensitive=False))
+
+    with archive.database.read() as tx:
+        telling = search._telling(tx, "patients", "patient_name", ["COMMON^PART077^", "MON"])
+    assert telling == ["077^"]
+    assert found("*common^part077^com*") == ["77.1"]
+    assert found("*common^part07?^com*") == [f"{patient}.1" for patient in range(70, 80)]
+    assert found("*ART0?1^COMMON") == [f"{patient}.1" for patient in range(1, 80, 10)]
+    assert found("*MON^PART") == []
+    assert len(found("*COMMON*")) == 80
+    assert found('*"077"*') == []
 
 
 def test_nothing_of_a_query_reaches_sql_as_text(archive_with_data: Archive) -> None:

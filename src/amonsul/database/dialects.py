@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -56,8 +56,16 @@ class Dialect:
         """A pattern of `*` and `?` as this database writes it."""
         raise NotImplementedError
 
+    def containing(self, table: str, column: str, runs: Sequence[str]) -> tuple[str, dict[str, str]]:
+        """The statement, and its parameters, that gives the rows whose text contains all of some runs of characters."""
+        raise NotImplementedError
+
+    def is_answer_of(self, column: str, statement: str) -> str:
+        """`column` is one of the numbers that a statement gives."""
+        raise NotImplementedError
+
     def unindexed(self, expression: str) -> str:
-        """The same expression, kept from leading the database to an index."""
+        """The same text, kept from leading the database to an index."""
         raise NotImplementedError
 
     def printable(self, column: str) -> str:
@@ -93,6 +101,13 @@ class _Sqlite(Dialect):
 
     def wild_card_pattern(self, pattern: str) -> str:
         return pattern.replace("[", "[[]")
+
+    def containing(self, table: str, column: str, runs: Sequence[str]) -> tuple[str, dict[str, str]]:
+        phrases = " AND ".join('"' + run.replace('"', '""') + '"' for run in runs)
+        return f"SELECT rowid FROM {table}_text WHERE {table}_text MATCH :runs", {"runs": f"{column} : ({phrases})"}
+
+    def is_answer_of(self, column: str, statement: str) -> str:
+        return f"{column} IN ({statement})"
 
     def unindexed(self, expression: str) -> str:
         return f"+{expression}"
@@ -131,8 +146,16 @@ class _PostgreSql(Dialect):
     def wild_card_pattern(self, pattern: str) -> str:
         return pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%").replace("?", "_")
 
+    def containing(self, table: str, column: str, runs: Sequence[str]) -> tuple[str, dict[str, str]]:
+        params = {f"run{number}": self.wild_card_pattern(f"*{run}*") for number, run in enumerate(runs)}
+        where = " AND ".join(f"{column} LIKE :{name}" for name in params)
+        return f"SELECT id FROM {table} WHERE {where}", params
+
+    def is_answer_of(self, column: str, statement: str) -> str:
+        return f"{column} = ANY(ARRAY({statement}))"
+
     def unindexed(self, expression: str) -> str:
-        return expression
+        return f"({expression} || '')"
 
     def printable(self, column: str) -> str:
         return f"encode({column}, 'escape')"

@@ -38,6 +38,10 @@ class Transaction(Protocol):
         """All rows of an answer."""
         ...
 
+    def search(self, sql: str, /, **params: SqlValue) -> list[Row]:
+        """As `all`, for a statement whose best plan depends on the values."""
+        ...
+
     def one(self, sql: str, /, **params: SqlValue) -> Row | None:
         """The first row, if any."""
         ...

@@ -61,6 +61,10 @@ class PostgresTransaction:
         """See Transaction."""
         return self._cursor.execute(translate(sql), _bound(params)).fetchall()
 
+    def search(self, sql: str, /, **params: SqlValue) -> list[Row]:
+        """See Transaction. A statement that is not prepared is planned each time, for its own values."""
+        return self._cursor.execute(translate(sql), _bound(params), prepare=False).fetchall()
+
     def one(self, sql: str, /, **params: SqlValue) -> Row | None:
         """See Transaction."""
         return self._cursor.execute(translate(sql), _bound(params)).fetchone()

@@ -68,9 +68,9 @@ CREATE TABLE patients (
     patient_birth_date {text},
     patient_sex {text}
 );
-CREATE INDEX patients_by_patient_id ON patients (patient_id);
-CREATE INDEX patients_by_patient_name ON patients (patient_name);
-CREATE INDEX patients_by_patient_birth_date ON patients (patient_birth_date{nulls_first});
+CREATE INDEX patients_by_patient_id ON patients (patient_id{row});
+CREATE INDEX patients_by_patient_name ON patients (patient_name{row});
+CREATE INDEX patients_by_patient_birth_date ON patients (patient_birth_date{nulls_first}{row});
 CREATE INDEX patients_by_recycling_order ON patients (is_protected, recycling_order);
 CREATE INDEX patients_not_stable ON patients (id) WHERE is_stable = 0;
 
@@ -102,11 +102,11 @@ CREATE TABLE studies (
 );
 CREATE INDEX studies_by_patient ON studies (patient_row, id, orthanc_id);
 CREATE INDEX studies_by_study_instance_uid ON studies (study_instance_uid);
-CREATE INDEX studies_by_study_date ON studies (study_date{nulls_first});
-CREATE INDEX studies_by_study_id ON studies (study_id);
-CREATE INDEX studies_by_accession_number ON studies (accession_number);
-CREATE INDEX studies_by_study_description ON studies (study_description);
-CREATE INDEX studies_by_referring_physician_name ON studies (referring_physician_name);
+CREATE INDEX studies_by_study_date ON studies (study_date{nulls_first}{row});
+CREATE INDEX studies_by_study_id ON studies (study_id{row});
+CREATE INDEX studies_by_accession_number ON studies (accession_number{row});
+CREATE INDEX studies_by_study_description ON studies (study_description{row});
+CREATE INDEX studies_by_referring_physician_name ON studies (referring_physician_name{row});
 CREATE INDEX studies_not_stable ON studies (id) WHERE is_stable = 0;
 
 CREATE TABLE series (
@@ -141,9 +141,9 @@ CREATE TABLE series (
 );
 CREATE INDEX series_by_study ON series (study_row, id, orthanc_id);
 CREATE INDEX series_by_series_instance_uid ON series (series_instance_uid);
-CREATE INDEX series_by_modality ON series (modality);
-CREATE INDEX series_by_series_date ON series (series_date{nulls_first});
-CREATE INDEX series_by_series_description ON series (series_description);
+CREATE INDEX series_by_modality ON series (modality{row});
+CREATE INDEX series_by_series_date ON series (series_date{nulls_first}{row});
+CREATE INDEX series_by_series_description ON series (series_description{row});
 CREATE INDEX series_not_stable ON series (id) WHERE is_stable = 0;
 
 CREATE TABLE instances (
@@ -363,6 +363,7 @@ def statements(dialect: Dialect) -> list[str]:
         text=dialect.text,
         clustered=" WITHOUT ROWID" if sqlite else "",
         nulls_first="" if sqlite else " NULLS FIRST",  # as SQLite has it
+        row="" if sqlite else ", id",  # every index has it in SQLite: rows are found without looking at the table
     )
     made = [statement.strip() for statement in tables.split(";\n")]
     if sqlite:

@@ -6,15 +6,16 @@ left to `residual`, which looks at the candidates one by one.
 
 Which way to go is decided by asking, not by guessing: for each condition that an index serves, the most selective kind
 first, a bounded number of rows is fetched from the index alone. If all of them came, they are where the search starts
-from; if there are more for every condition, the rows are walked in the order of the answer, which fills a page soon.
+from. If there are more for every condition, a few thousand rows are walked in the order of the answer, which fills a
+page soon when much matches; then larger bounds are tried; what matches tens of thousands of rows is walked to the end.
 So a search costs about the same in a small and in a large index, and does not depend on statistics of the database.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
 from amonsul.database import condemned
@@ -52,10 +53,26 @@ COMPUTED: Final[Mapping[int, tuple[Level, str]]] = {
 """Attributes that the index counts: their level and column (PS3.4 §C.3.4)."""
 
 _START = 1000
-"""Rows of a condition from which a search may start."""
+"""Rows of a condition from which a search starts at once."""
+_GLANCE = 10_000
+"""Rows looked at in the order of the answer before a search starts from more; a quarter of it with their ancestors."""
+_MANY = 30_000
+"""Rows of a condition from which a search starts rather than look at all."""
 _CHUNK = 512
+_ALL_ROWS = (1 << 62) - 1
 _LISTS = frozenset({MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY})
-_TEXT_RUN = re.compile(r"[^*?]{3}")
+_TRIGRAM = 3
+_TEXT_RUN = re.compile(r"[^*?]{3,}")
+_SAMPLE = 64
+"""Rows that tell which trigrams are common."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """Runs of characters that a column contains, of three or more each."""
+
+    column: str
+    runs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,7 @@ class _Condition:
         params: of the condition.
         rank: of how far an index narrows it, lowest first; None if none does.
         start: a statement that gives the rows by another way than the table itself.
+        text: what the text contains, for a trigram index to give these rows and few more.
     """
 
     level: Level
@@ -75,6 +93,7 @@ class _Condition:
     params: Mapping[str, SqlValue]
     rank: int | None = None
     start: str | None = None
+    text: _Text | None = None
 
 
 @dataclass(slots=True)
@@ -179,7 +198,7 @@ def _on_column(search: Search, column: Column, constraint: Constraint, dialect: 
     match = constraint.match
     expression = f"{{u}}{{t}}.{column.name}"
     rank = _rank(column) if column.is_indexed else None
-    start = None
+    runs: tuple[str, ...] = ()
     name = search.name()
     params: dict[str, SqlValue]
     match match:
@@ -200,7 +219,7 @@ def _on_column(search: Search, column: Column, constraint: Constraint, dialect: 
                 params[high_name] = fold(column, high)
             sql = " AND ".join(bounds) or f"{expression} IS NOT NULL"
         case WildCard(pattern):
-            sql, params, rank, start = _wild_card(search, column, pattern, rank, dialect)
+            sql, params, rank, runs = _wild_card(search, column, pattern, rank, dialect)
         case Phonetic(codes):
             sql, params = _beginning_like(search, expression, codes)
         case Universal():
@@ -209,13 +228,13 @@ def _on_column(search: Search, column: Column, constraint: Constraint, dialect: 
             assert_never(match)
     if not constraint.mandatory:
         return _Condition(column.level, f"({expression} IS NULL OR ({sql}))", params)
-    return _Condition(column.level, sql, params, rank, start)
+    return _Condition(column.level, sql, params, rank, text=_Text(column.name, runs) if runs else None)
 
 
 def _wild_card(
     search: Search, column: Column, pattern: str, rank: int | None, dialect: Dialect
-) -> tuple[str, dict[str, SqlValue], int | None, str | None]:
-    """Condition, parameters, rank and start of a pattern."""
+) -> tuple[str, dict[str, SqlValue], int | None, tuple[str, ...]]:
+    """Condition, parameters, rank and runs of text of a pattern."""
     pattern = fold(column, pattern)
     expression = f"{{u}}{{t}}.{column.name}"
     name = search.name()
@@ -226,14 +245,9 @@ def _wild_card(
         low, high = search.name(), search.name()
         sql = f"{expression} >= :{low} AND {expression} < :{high} AND {sql}"
         params |= {low: prefix, high: prefix[:-1] + _next_character(prefix[-1])}
-        return sql, params, rank, None
-    if column.is_text_indexed and _TEXT_RUN.search(pattern):
-        if dialect.name != "sqlite":
-            return sql, params, rank, None
-        table = TABLES[column.level]
-        start = f"SELECT rowid FROM {table}_text WHERE {dialect.wild_card(column.name, name)}"
-        return sql, params, rank, start
-    return sql, params, None, None
+        return sql, params, rank, ()
+    runs = tuple(_TEXT_RUN.findall(pattern)) if column.is_text_indexed else ()
+    return sql, params, rank if runs else None, runs
 
 
 def _beginning_like(search: Search, expression: str, codes: tuple[str, ...]) -> tuple[str, dict[str, SqlValue]]:
@@ -363,62 +377,159 @@ def _metadata(search: Search, wanted: MetadataConstraint, numbers: Mapping[str, 
 
 
 @dataclass(frozen=True, slots=True)
-class _Statement:
-    """FROM, WHERE and parameters of a search that has found its way."""
+class _Start:
+    """Where a search starts: a condition, and a statement that gives its rows, or their numbers."""
 
-    tables: str
-    where: str
+    level: Level
+    sql: str
     params: Mapping[str, SqlValue]
+    rows: Sequence[int] | None = None
 
 
-def _find_way(tx: Transaction, search: Search, order: list[tuple[Level, str]], *, all_rows: bool = False) -> _Statement:
-    """Decide where to start, by asking. If all rows are wanted and there are many, that is left to the database."""
-    dialect = tx.dialect
-    starts = sorted(
-        (condition for condition in search.conditions if condition.rank is not None), key=lambda c: c.rank or 0
-    )
-    driver: tuple[Level, list[int]] | None = None
-    for condition in starts:
-        if condition.start is not None:
-            sql = condition.start
+class _Way:
+    """A search on its way through the index: decides where to start, gives page after page.
+
+    Args:
+        tx: the transaction.
+        search: what is sought.
+        order: keys of ORDER BY with the levels whose tables they need; then, and without keys, the order of arrival.
+    """
+
+    def __init__(self, tx: Transaction, search: Search, order: Sequence[tuple[Level, str]] = ()) -> None:
+        self._tx = tx
+        self._search = search
+        self._order = order
+        ranked = [condition for condition in search.conditions if condition.rank is not None]
+        self._starts = [_start(tx, each) for each in sorted(ranked, key=lambda each: each.rank or 0)]
+        self._start = self._first_short()
+        self._is_settled = self._start is not None or not self._starts
+
+    def rows(self, after: int, since: int, limit: int) -> list[tuple[int, OrthancId]]:
+        """Rows and identifiers of what comes after a row, without the first ones; `limit` 0 gives all."""
+        if not self._is_settled:
+            if limit and not self._order:
+                is_alone = all(condition.level is self._search.query.level for condition in self._search.conditions)
+                found = self._page(after, since, limit, within=_GLANCE if is_alone else _GLANCE // 4)
+                if len(found) == limit:
+                    return found
+            self._settle()
+        return self._page(after, since, limit)
+
+    def count(self) -> int:
+        """How many there are."""
+        if not self._is_settled:
+            self._settle()
+        tables, where, params = self._statement(all_rows=True)
+        row = self._tx.one(f"SELECT COUNT(*) FROM {tables} {where}", **params)
+        assert row is not None
+        return int(row[0])
+
+    def _first_short(self) -> _Start | None:
+        for start in self._starts:
+            rows = self._tx.search(f"{start.sql} LIMIT {_START + 1}", **start.params)
+            if len(rows) <= _START:
+                return replace(start, rows=[row[0] for row in rows])
+        return None
+
+    def _settle(self) -> None:
+        """Start from the rows of a condition if they are not too many."""
+        self._is_settled = True
+        for start in self._starts:
+            counted = self._tx.search(f"SELECT COUNT(*) FROM ({start.sql} LIMIT {_MANY + 1}) AS found", **start.params)
+            if counted[0][0] <= _MANY:
+                self._start = start
+                return
+
+    def _page(self, after: int, since: int, limit: int, *, within: int = 0) -> list[tuple[int, OrthancId]]:
+        tables, where, params = self._statement(all_rows=not limit)
+        level = self._search.query.level
+        alias, table = ALIASES[level], TABLES[level]
+        if after or within:
+            where = f"{where} AND {alias}.id > :after" if where else f"WHERE {alias}.id > :after"
+            params["after"] = after
+        if within:
+            last = f"SELECT id FROM {table} WHERE id > :after ORDER BY id LIMIT 1 OFFSET {within + since}"
+            where += f" AND {alias}.id <= COALESCE(({last}), {_ALL_ROWS})"
+        keys = ", ".join([*(key for _, key in self._order), f"{alias}.id"])
+        rows = self._tx.search(
+            f"SELECT {alias}.id, {alias}.orthanc_id FROM {tables} {where} ORDER BY {keys} LIMIT :limit OFFSET :since",
+            limit=limit or _ALL_ROWS,
+            since=since,
+            **params,
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def _statement(self, *, all_rows: bool) -> tuple[str, str, dict[str, SqlValue]]:
+        """FROM, WHERE and parameters. If all rows are wanted and there are many, the way is left to the database."""
+        tx, search, start = self._tx, self._search, self._start
+        dialect, level = tx.dialect, search.query.level
+        levels = [condition.level for condition in search.conditions] + [key[0] for key in self._order] + [level]
+        params: dict[str, SqlValue] = {}
+        conditions = []
+        if level is Level.INSTANCE and (live := condemned.hidden(tx, ALIASES[level])):
+            conditions.append(live)
+        for condition in search.conditions:
+            sql = condition.sql.replace("{t}", ALIASES[condition.level])
+            if start is None and all_rows:
+                sql = sql.replace("{u}", "")
+            else:
+                sql = re.sub(r"\{u\}([\w.]+)", lambda found: dialect.unindexed(found[1]), sql)
+            conditions.append(f"({sql})")
+            params |= condition.params
+        top = min(levels)
+        if start is None:
+            tables = f"{TABLES[level]} {ALIASES[level]}"
+            for step in range(level - 1, top - 1, -1):
+                tables += f" JOIN {TABLES[step]} {ALIASES[step]} ON {_on(step + 1)}"
         else:
-            alias = ALIASES[condition.level]
-            where = condition.sql.replace("{u}", "").replace("{t}", alias)
-            sql = f"SELECT {alias}.id FROM {TABLES[condition.level]} {alias} WHERE {where}"
-        rows = tx.all(f"{sql} LIMIT {_START + 1}", **condition.params)
-        if len(rows) <= _START:
-            driver = (condition.level, [row[0] for row in rows])
-            break
-    level = search.query.level
-    levels = [condition.level for condition in search.conditions] + [key[0] for key in order] + [level]
-    params: dict[str, SqlValue] = {}
-    conditions = []
-    if level is Level.INSTANCE and (live := condemned.hidden(tx, ALIASES[level])):
-        conditions.append(live)
-    for condition in search.conditions:
-        alias = ALIASES[condition.level]
-        sql = condition.sql.replace("{t}", alias)
-        if driver is None and all_rows:
-            sql = sql.replace("{u}", "")
-        else:
-            sql = re.sub(r"\{u\}([\w.]+)", lambda found: dialect.unindexed(found[1]), sql)
-        conditions.append(f"({sql})")
-        params |= condition.params
-    top = min(levels)
-    if driver is None:
-        tables = f"{TABLES[level]} {ALIASES[level]}"
-        for step in range(level - 1, top - 1, -1):
-            tables += f" JOIN {TABLES[step]} {ALIASES[step]} ON {_on(step + 1)}"
-    else:
-        first, rows_of_driver = driver
-        tables = f"{TABLES[first]} {ALIASES[first]}"
-        for step in range(first + 1, level + 1):
-            tables += f" {dialect.ordered_join} {TABLES[step]} {ALIASES[step]} ON {_on(step)}"
-        for step in range(first - 1, top - 1, -1):
-            tables += f" {dialect.ordered_join} {TABLES[step]} {ALIASES[step]} ON {_on(step + 1)}"
-        conditions.append(dialect.is_number_in(f"{ALIASES[first]}.id", "rows"))
-        params["rows"] = dialect.numbers(rows_of_driver)
-    return _Statement(tables, " AND ".join(conditions), params)
+            tables = f"{TABLES[start.level]} {ALIASES[start.level]}"
+            for step in range(start.level + 1, level + 1):
+                tables += f" {dialect.ordered_join} {TABLES[step]} {ALIASES[step]} ON {_on(step)}"
+            for step in range(start.level - 1, top - 1, -1):
+                tables += f" {dialect.ordered_join} {TABLES[step]} {ALIASES[step]} ON {_on(step + 1)}"
+            row = f"{ALIASES[start.level]}.id"
+            if start.rows is None:
+                conditions.append(dialect.is_answer_of(row, start.sql))
+                params |= start.params
+            else:
+                conditions.append(dialect.is_number_in(row, "rows"))
+                params["rows"] = dialect.numbers(start.rows)
+        return tables, f"WHERE {' AND '.join(conditions)}" if conditions else "", params
+
+
+def _start(tx: Transaction, condition: _Condition) -> _Start:
+    table, alias = TABLES[condition.level], f"{ALIASES[condition.level]}x"
+    if condition.text is not None:
+        text = condition.text
+        runs = _telling(tx, table, text.column, text.runs)
+        sql, params = tx.dialect.containing(table, text.column, runs)
+        return _Start(condition.level, sql, params)
+    if condition.start is not None:
+        return _Start(condition.level, condition.start, condition.params)
+    where = condition.sql.replace("{u}", "").replace("{t}", alias)
+    return _Start(condition.level, f"SELECT {alias}.id FROM {table} {alias} WHERE {where}", condition.params)
+
+
+def _telling(tx: Transaction, table: str, column: str, runs: Sequence[str]) -> Sequence[str]:
+    """Those parts of some runs of text that few rows have, as far as the newest rows tell; all of it if there are none.
+
+    To look up trigrams that most rows have costs more than it saves.
+    """
+    if all(len(run) == _TRIGRAM for run in runs):
+        return runs
+    newest = [row[0] or "" for row in tx.all(f"SELECT {column} FROM {table} ORDER BY id DESC LIMIT {_SAMPLE}")]
+    telling = []
+    for run in runs:
+        begin = None
+        for at in range(len(run) - _TRIGRAM + 2):
+            trigram = run[at : at + _TRIGRAM]
+            is_rare = len(trigram) == _TRIGRAM and sum(trigram in text for text in newest) <= _SAMPLE // 20
+            if is_rare and begin is None:
+                begin = at
+            elif not is_rare and begin is not None:
+                telling.append(run[begin : at + _TRIGRAM - 1])
+                begin = None
+    return telling or runs
 
 
 def _on(step: int) -> str:
@@ -429,12 +540,9 @@ def count(tx: Transaction, search: Search) -> int:
     """How many resources satisfy the conditions of a search that is decided by them."""
     if search.nothing:
         return 0
-    level = search.query.level
-    if not search.conditions:
-        row = tx.one(f"SELECT {TABLES[level]} FROM statistics")
-    else:
-        way = _find_way(tx, search, [], all_rows=True)
-        row = tx.one(f"SELECT COUNT(*) FROM {way.tables} WHERE {way.where}", **way.params)
+    if search.conditions:
+        return _Way(tx, search).count()
+    row = tx.one(f"SELECT {TABLES[search.query.level]} FROM statistics")
     assert row is not None
     return int(row[0])
 
@@ -446,63 +554,35 @@ def page(
     query = search.query
     if search.nothing:
         return []
-    order = _order(query, tx.dialect, main_levels, metadata_numbers)
-    way = _find_way(tx, search, order)
-    alias = ALIASES[query.level]
-    keys = ", ".join([*(key for _, key in order), f"{alias}.id"])
-    where = f"WHERE {way.where} " if way.where else ""
-    rows = tx.all(
-        f"SELECT {alias}.id, {alias}.orthanc_id FROM {way.tables} {where}ORDER BY {keys} LIMIT :limit OFFSET :since",
-        limit=query.limit or (1 << 62),
-        since=query.since,
-        **way.params,
-    )
-    return [(row[0], row[1]) for row in rows]
+    way = _Way(tx, search, _order(query, tx.dialect, main_levels, metadata_numbers))
+    return way.rows(0, query.since, query.limit)
 
 
 def rows_after(tx: Transaction, search: Search, after: int, limit: int) -> list[int]:
     """The next rows that satisfy the conditions, in order of arrival: a page that costs the same wherever it begins."""
     if search.nothing:
         return []
-    way = _find_way(tx, search, [])
-    alias = ALIASES[search.query.level]
-    where = f"{way.where} AND " if way.where else ""
-    rows = tx.all(
-        f"SELECT {alias}.id FROM {way.tables} WHERE {where}{alias}.id > :after ORDER BY {alias}.id LIMIT :limit",
-        after=after,
-        limit=limit,
-        **way.params,
-    )
-    return [row[0] for row in rows]
+    return [row for row, _ in _Way(tx, search).rows(after, 0, limit)]
 
 
 def candidates(
     tx: Transaction, search: Search, main_levels: Mapping[Tag, Level], metadata_numbers: Mapping[str, int]
 ) -> Iterator[list[int]]:
     """Rows that satisfy the conditions, in the order of the answer, a chunk at a time."""
-    query = search.query
     if search.nothing:
         return
-    order = _order(query, tx.dialect, main_levels, metadata_numbers)
-    way = _find_way(tx, search, order)
-    alias = ALIASES[query.level]
+    order = _order(search.query, tx.dialect, main_levels, metadata_numbers)
+    way = _Way(tx, search, order)
     if order:
-        keys = ", ".join([*(key for _, key in order), f"{alias}.id"])
-        where = f"WHERE {way.where} " if way.where else ""
-        rows = tx.all(f"SELECT {alias}.id FROM {way.tables} {where}ORDER BY {keys}", **way.params)
+        rows = way.rows(0, 0, 0)
         for at in range(0, len(rows), _CHUNK):
-            yield [row[0] for row in rows[at : at + _CHUNK]]
+            yield [row for row, _ in rows[at : at + _CHUNK]]
         return
     after = 0
-    where = f"{way.where} AND " if way.where else ""
     while True:
-        rows = tx.all(
-            f"SELECT {alias}.id FROM {way.tables} WHERE {where}{alias}.id > :after ORDER BY {alias}.id LIMIT {_CHUNK}",
-            after=after,
-            **way.params,
-        )
+        rows = way.rows(after, 0, _CHUNK)
         if rows:
-            yield [row[0] for row in rows]
+            yield [row for row, _ in rows]
             after = rows[-1][0]
         if len(rows) < _CHUNK:
             return

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from amonsul.database import condemned
@@ -84,8 +83,7 @@ def _counted(
     for resource in resources:
         found = by_resource.get(resource.row, ())
         series = {seen.path[Level.SERIES] for seen in found}
-        yield replace(
-            resource,
+        yield resource._replace(
             number_of_studies=len({seen.path[Level.STUDY] for seen in found}),
             number_of_series=len(series),
             number_of_instances=len(found),

@@ -42,6 +42,8 @@ class SqliteTransaction:
         """See Transaction."""
         return self._execute(sql, params).fetchall()
 
+    search = all
+
     def one(self, sql: str, /, **params: SqlValue) -> Row | None:
         """See Transaction."""
         cursor = self._execute(sql, params)
@@ -180,7 +182,7 @@ class SqliteDatabase:
         connection.execute("PRAGMA temp_store=MEMORY")
         if read_only:
             connection.execute("PRAGMA query_only=ON")
-            connection.execute("PRAGMA cache_size=-4096")
+            connection.execute("PRAGMA cache_size=-8192")
             return connection
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if self._settings.synchronous else 'OFF'}")
