@@ -83,6 +83,11 @@ def test_names_match_as_they_sound_if_that_is_asked_for(filled: httpx.Client) ->
     assert len(search(filled, "studies?PatientName=smyt&fuzzymatching=false")) == 0
 
 
+def test_wildcards_count_in_a_search_by_sound(filled: httpx.Client) -> None:
+    assert len(search(filled, "studies?PatientName=*MITH*&fuzzymatching=true")) == 2
+    assert len(search(filled, "studies?PatientName=*smyt*&fuzzymatching=true")) == 2
+
+
 def test_keys_lead_into_sequences(filled: httpx.Client) -> None:
     found = search(filled, "series?RequestAttributesSequence.ScheduledProcedureStepID=SPS1")
     assert values(found, "0020000E") == [f"{ROOT}.1.1.1", f"{ROOT}.1.2.1"]

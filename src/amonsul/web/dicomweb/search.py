@@ -212,10 +212,12 @@ class _Reader:
 def parse_key(vr: str, value: str, *, is_fuzzy: bool = False) -> Match:
     """Read the value of a match parameter (PS3.18 §8.3.4.1).
 
+    A name with wildcards says how it is written, not how it sounds.
+
     Raises:
         ParameterOutOfRange: it is malformed for the VR.
     """
-    if is_fuzzy and vr == "PN" and (codes := name_codes(value.replace("*", "").replace("?", ""))):
+    if is_fuzzy and vr == "PN" and "*" not in value and "?" not in value and (codes := name_codes(value)):
         return Phonetic(codes)
     if "\\" in value:
         return SingleValue(value)
