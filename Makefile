@@ -22,7 +22,7 @@ help:
 run: $(VENV)/run.stamp
 	$(BIN)/amonsul serve $(ARGS)
 
-test: check $(VENV)/system.stamp
+test: check $(VENV)/system.stamp $(VENV)/viewer.stamp
 	$(BIN)/pytest $(ARGS)
 
 check: $(VENV)/dev.stamp
@@ -71,15 +71,25 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/run.stamp
 
 # Programs that the tests talk to: DCMTK's tools, a PostgreSQL server, Orthanc (both started by the tests themselves), and
-# a hardware token in software with the tool that puts certificates into it.
+# a hardware token in software with the tool that puts certificates into it, a browser, and npm to fetch what it shows.
 # Debian starts a service of what it installs; Orthanc's would sit on the ports of `make run`.
-$(VENV)/system.stamp: | $(VENV)/bin/python
+$(VENV)/system.stamp: Makefile | $(VENV)/bin/python
 	@command -v storescu >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 	  { $(APT) update && $(APT) install -y --no-install-recommends dcmtk postgresql; }
 	@command -v p11tool >/dev/null && ls /usr/lib/softhsm/libsofthsm2.so >/dev/null 2>&1 || \
 	  { $(APT) update && $(APT) install -y --no-install-recommends softhsm2 gnutls-bin; }
+	@command -v chromium >/dev/null && command -v npm >/dev/null || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends chromium npm; }
 	@PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || \
 	  { $(APT) update && $(APT) install -y --no-install-recommends orthanc && \
 	    { $(SUDO) service orthanc stop || true; } && \
 	    { ! command -v systemctl >/dev/null || $(SUDO) systemctl disable orthanc || true; }; }
+	@touch $@
+
+# A DICOMweb viewer as its authors built it, through which the tests look at this server; without what it needs for
+# segmentation by neural networks, which is most of it.
+$(VENV)/viewer.stamp: tests/e2e/viewer.sha512 | $(VENV)/system.stamp
+	@rm -rf $(VENV)/viewer && mkdir -p $(VENV)/viewer
+	cd $(VENV)/viewer && npm pack --silent @ohif/app@3.13.2 && sha512sum --check --quiet $(CURDIR)/$< && \
+	  tar -xzf ohif-app-3.13.2.tgz --strip-components=2 --exclude=package/dist/ort package/dist && rm ohif-app-3.13.2.tgz
 	@touch $@
