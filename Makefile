@@ -80,8 +80,8 @@ $(VENV)/system.stamp: Makefile | $(VENV)/bin/python
 	  { $(APT) update && $(APT) install -y --no-install-recommends softhsm2 gnutls-bin; }
 	@command -v chromium >/dev/null && command -v npm >/dev/null || \
 	  { $(APT) update && $(APT) install -y --no-install-recommends chromium npm; }
-	@PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || \
-	  { $(APT) update && $(APT) install -y --no-install-recommends orthanc && \
+	@ls /usr/share/orthanc/plugins/libOrthancDicomWeb.so >/dev/null 2>&1 || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends orthanc orthanc-dicomweb && \
 	    { $(SUDO) service orthanc stop || true; } && \
 	    { ! command -v systemctl >/dev/null || $(SUDO) systemctl disable orthanc || true; }; }
 	@touch $@

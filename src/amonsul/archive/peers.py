@@ -161,7 +161,7 @@ def _from_object(members: Mapping[object, object], folder: Path) -> Peer:
         _url(_text(members, "Url") or _text(members, "URL")),
         _text(members, "Username"),
         _text(members, "Password"),
-        _headers(members.get("HttpHeaders", {})),
+        parse_headers(members.get("HttpHeaders", {})),
         certificate_file=_file(members, "CertificateFile", folder),
         certificate_key_file=key_in(members, "CertificateKeyFile", folder),
         certificate_key_password=_text(members, "CertificateKeyPassword"),
@@ -193,7 +193,13 @@ def _url(text: str) -> str:
     return text if text.endswith("/") else f"{text}/"
 
 
-def _headers(value: object) -> dict[str, str]:
+def parse_headers(value: object) -> dict[str, str]:
+    """Read headers of HTTP: an object of texts.
+
+    Raises:
+        BadFileFormat: it is none.
+        ParameterOutOfRange: what cannot be a header.
+    """
     if not isinstance(value, Mapping):
         raise BadFileFormat
     headers = {}

@@ -452,12 +452,11 @@ class Session:
             for known in [known for known in sent if known.lower() == name.lower()]:
                 del sent[known]
             sent[name] = value
-        if body is not None:
-            sent = {name: value for name, value in sent.items() if name.lower() not in _FRAMING}
-            if length is None:
-                sent["Transfer-Encoding"] = "chunked"
-            else:
-                sent["Content-Length"] = str(length)
+        sent = {name: value for name, value in sent.items() if name.lower() not in _FRAMING}
+        if length is None:
+            sent["Transfer-Encoding"] = "chunked"
+        elif body is not None:
+            sent["Content-Length"] = str(length)
         return sent
 
     def _connect(self) -> http.client.HTTPConnection:
@@ -484,6 +483,7 @@ class Session:
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110 §5.6.2."""
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+"""Where a body ends is ours to say, whatever the configuration does."""
 
 
 def basic(username: str, password: str) -> str:

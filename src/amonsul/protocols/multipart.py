@@ -17,7 +17,8 @@ MAX_PARTS = 100_000
 MAX_HEADERS = 32
 MAX_HEADER_SIZE = 8 << 10
 """Of all headers of a part, in bytes."""
-MAX_BOUNDARY = 70
+MAX_BOUNDARY = 200
+"""In characters; RFC 2046 §5.1.1 has 70, and Orthanc writes 73."""
 _MAX_PREAMBLE = 64 << 10
 
 

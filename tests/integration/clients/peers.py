@@ -339,6 +339,14 @@ def orthanc(
         yield Modality("ORTHANC", "127.0.0.1", port)
 
 
+def dicom_web_plugin() -> str:
+    """The DICOMweb plugin of Orthanc, for its option `Plugins`."""
+    plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+    if not plugin.exists():
+        pytest.fail("the DICOMweb plugin of Orthanc is not installed on this machine; `make test` installs it")
+    return str(plugin)
+
+
 def _await_http(port: int) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:

@@ -153,6 +153,11 @@ def test_the_number_of_parts_has_a_bound() -> None:
         list(reader.feed(piece))
 
 
+def test_a_boundary_as_long_as_orthanc_writes_it_is_read() -> None:
+    boundary = f"{'5' * 36}-{'6' * 36}"
+    assert read(write([({}, b"data")], boundary), [], boundary) == [({}, b"data")]
+
+
 @pytest.mark.parametrize("boundary", ["", "x" * (MAX_BOUNDARY + 1), "a\nb", "ü"])
 def test_a_malformed_boundary_is_refused(boundary: str) -> None:
     with pytest.raises(MultipartError):

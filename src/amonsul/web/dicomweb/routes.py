@@ -23,7 +23,7 @@ from amonsul.web.dicomweb.settings import DicomWebSettings
 from amonsul.web.job_routes import JOB_FIELDS
 from amonsul.web.peer_routes import WEB_SERVER
 from amonsul.web.remote_routes import EXPAND
-from amonsul.web.routing import Body, Parameter, Route
+from amonsul.web.routing import Body, Handler, Parameter, Route
 
 _TAG = "DICOMweb"
 _JSON = "application/dicom+json"
@@ -235,30 +235,40 @@ def _client(root: str) -> Iterator[Route]:
         "For good with `DicomWeb.ServersInDatabase`, otherwise until the server ends. Also `[Url]` and "
         "`[Url, Username, Password]`.",
         body=Body.SMALL,
-        request_types=("application/json",),
+        request_types=(_PLAIN_JSON,),
         fields=(*WEB_SERVER, *_SERVER),
     )
     yield Route("DELETE", one, servers.delete_server, "Remove a DICOMweb server", _CLIENT)
-    for name, handler, summary, help_, fields, answers in (
-        ("get", servers.get, "Get something from a server", "Its answer is handed on as it is.", (_URI, _ARGUMENTS), "*/*"),
-        ("qido", servers.search, "Search a server", "QIDO-RS. The answers with names and plain values.", (_URI, _ARGUMENTS), _PLAIN_JSON),
-        ("delete", servers.delete, "Delete at a server", "If it is known to do that: `HasDelete`.", _DELETED, _PLAIN_JSON),
-        ("wado", servers.wado, "Bring here what a server has at a URI", _WADO_HELP, (_URI, _ARGUMENTS, *JOB_FIELDS), _PLAIN_JSON),
-        ("retrieve", servers.retrieve, "Bring resources of a server here", _RETRIEVE_HELP, _RETRIEVED, _PLAIN_JSON),
-        ("stow", servers.stow, "Send to a server", _STOW_HELP, _SENT, _PLAIN_JSON),
-    ):
-        yield Route(
-            "POST",
-            f"{one}/{name}",
-            handler,
-            summary,
-            _CLIENT,
-            help_,
-            body=Body.SMALL,
-            request_types=("application/json",),
-            fields=(*fields, _HTTP_HEADERS),
-            answers=answers,
-        )
+    at_uri = (_URI, _ARGUMENTS)
+    yield _asked(f"{one}/get", servers.get, "Get something from a server", "As it answers.", at_uri, "*/*")
+    yield _asked(f"{one}/qido", servers.search, "Search a server", "Answers with names and plain values.", at_uri)
+    yield _asked(f"{one}/wado", servers.wado, "Bring here what is at a URI", _WADO_HELP, (*at_uri, *JOB_FIELDS))
+    yield _asked(f"{one}/retrieve", servers.retrieve, "Bring resources here", _RETRIEVE_HELP, _RETRIEVED)
+    yield _asked(f"{one}/stow", servers.stow, "Send to a server", _STOW_HELP, _SENT)
+    yield _asked(f"{one}/delete", servers.delete, "Delete at a server", "If it `HasDelete`.", _DELETED)
+
+
+def _asked(
+    template: str,
+    handler: Handler,
+    summary: str,
+    help_: str,
+    fields: tuple[Parameter, ...],
+    answers: str = _PLAIN_JSON,
+) -> Route:
+    """A request of which another server is asked something."""
+    return Route(
+        "POST",
+        template,
+        handler,
+        summary,
+        _CLIENT,
+        help_,
+        body=Body.SMALL,
+        request_types=(_PLAIN_JSON,),
+        fields=(*fields, _HTTP_HEADERS),
+        answers=answers,
+    )
 
 
 def _search(root: str) -> Iterator[Route]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from amonsul.archive.dicom_web_servers import DicomWebServer, parse_server
+from amonsul.archive.peers import parse_headers
 from amonsul.blobs.spool import Spooled
 from amonsul.clients.dicomweb import path, resource_path
 from amonsul.dicom.levels import Level
@@ -78,7 +79,7 @@ def get(services: Services, request: Request) -> Response:
     _server(services, request)
     body = _object(request, _WITHOUT_URI)
     spool = partial(services.archive.blobs.spool, services.settings.limits.maximum_size)
-    fetched = _client(services).fetch(request.params["name"], _target(body), _texts(body, "HttpHeaders"), spool)
+    fetched = _client(services).fetch(request.params["name"], _target(body), _headers(body), spool)
     known = parse_media_type(fetched.media_type) is not None and fetched.media_type.isascii()
     media_type = fetched.media_type.encode() if known else BINARY_TYPE
     return Response(200, media_type, Stream(_pieces(fetched.body), fetched.body.size), SANDBOX)
@@ -95,7 +96,7 @@ def search(services: Services, request: Request) -> Response:
     """POST {root}/servers/{name}/qido: the same for data sets, described for people."""
     _server(services, request)
     body = _object(request, _WITHOUT_URI)
-    found = _client(services).search(request.params["name"], _target(body), _texts(body, "HttpHeaders"))
+    found = _client(services).search(request.params["name"], _target(body), _headers(body))
     return _json([described(model, services.archive.dictionary) for model in found])
 
 
@@ -109,7 +110,7 @@ def delete(services: Services, request: Request) -> Response:
     if level is None:
         raise ParameterOutOfRange(f"Invalid resource type '{str(body.get('Level', ''))[:64]}'")
     uids = [_required(body, field) for field in _UID_FIELDS[level]]
-    _client(services).delete(name, resource_path(*uids), _texts(body, "HttpHeaders"))
+    _client(services).delete(name, resource_path(*uids), _headers(body))
     return _json({})
 
 
@@ -155,7 +156,7 @@ def _retrieve(
         request.params["name"],
         _kept(_server(services, request)),
         targets,
-        _texts(body, "HttpHeaders"),
+        _headers(body),
         permissive=parameters.permissive,
     )
     return _job(services, arguments, parameters)
@@ -170,7 +171,7 @@ def stow(services: Services, request: Request) -> Response:
     if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
         raise BadFileFormat(_WITHOUT_RESOURCES)
     parameters = jobs.parse_parameters(body)
-    headers = _texts(body, "HttpHeaders")
+    headers = _headers(body)
     name = request.params["name"]
     resources, instances = resources_to_send(services, {str(each) for each in named}, name)
     arguments = StowClient(name, _kept(server), resources, instances, headers, permissive=parameters.permissive)
@@ -234,6 +235,10 @@ def _texts(body: Body, name: str) -> dict[str, str]:
         if not isinstance(each, str):
             raise BadFileFormat(f'Value "{key[:64]}" in the associative array is not a string as expected')
     return {key: str(each) for key, each in value.items()}
+
+
+def _headers(body: Body) -> dict[str, str]:
+    return parse_headers(body.get("HttpHeaders", {}))
 
 
 def _text(body: Body, name: str) -> str:
