@@ -15,7 +15,7 @@ help:
 	@echo "make test    everything CI runs: check, then all tests (ARGS=... is handed to pytest)"
 	@echo "make check   formatting, lint, types, layers"
 	@echo "make format  rewrite the sources in the house format"
-	@echo "make bench   measure against Debian's Orthanc (ARGS='--rows get-system' and the like)"
+	@echo "make bench   measure against Debian's Orthanc (ARGS='--rows system' …), or a large index (ARGS=million)"
 	@echo "make docs    print the generated pages of docs/ again"
 	@echo "make fuzz    run every fuzz target (SECONDS_EACH=60)"
 

@@ -1,4 +1,7 @@
-"""`python -m bench`: fill both servers, measure every row in turn, print the table. Nothing is asserted."""
+"""`python -m bench`: fill both servers, measure every row in turn, print the table. Nothing is asserted.
+
+`python -m bench million` is another measurement: a large index against a small one, see `bench.million`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from statistics import mean
 from rich.console import Console
 from rich.table import Table
 
+from bench import million
 from bench.plan import Plan, Row, fill_index
 from bench.processes import LoadFailed, Measured
 from bench.rows import ROWS
@@ -21,6 +25,9 @@ from bench.servers import Server, amonsul, orthanc
 
 def main() -> None:
     """Run the benchmark as the arguments say."""
+    if sys.argv[1:2] == ["million"]:
+        million.main(sys.argv[2:])
+        return
     arguments = _arguments()
     rows = [row for row in ROWS if not arguments.rows or row.name in arguments.rows]
     plan = Plan(arguments.instances, arguments.seconds, arguments.stored, arguments.stored * 5)

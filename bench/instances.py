@@ -81,10 +81,10 @@ def file_header(instance: Instance) -> bytes:
     return b"\0" * 128 + b"DICM" + _element(0x0002, 0x0000, "UL", struct.pack("<I", len(meta))) + meta
 
 
-def data_set(instance: Instance, rows: int) -> bytes:
+def data_set(instance: Instance, rows: int, study_date: str = "") -> bytes:
     """The data set up to and with the header of the pixel data; `rows` 0 for none."""
     i = instance
-    date = f"2024{i.patient % 12 + 1:02d}{i.study % 28 + 1:02d}"
+    date = study_date or f"2024{i.patient % 12 + 1:02d}{i.study % 28 + 1:02d}"
     code = _element(0x0008, 0x0100, "SH", "113691") + _element(0x0008, 0x0102, "SH", "DCM")
     code += _element(0x0008, 0x0104, "LO", "IEC Body Dosimetry Phantom")
     item = struct.pack("<HHI", 0xFFFE, 0xE000, len(code)) + code

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +55,14 @@ def orthanc(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def amonsul(folder: Path) -> Iterator[Server]:
+def amonsul(folder: Path, options: Mapping[str, object] | None = None) -> Iterator[Server]:
     """Amonsul as it is in this environment."""
-    with _serving("Amonsul", [sys.executable, "-m", "amonsul.cli", "serve"], folder, {}) as server:
+    with _serving("Amonsul", [sys.executable, "-m", "amonsul.cli", "serve"], folder, options or {}) as server:
         yield server
 
 
 @contextmanager
-def _serving(name: str, command: list[str], parent: Path, extra: dict[str, object]) -> Iterator[Server]:
+def _serving(name: str, command: list[str], parent: Path, extra: Mapping[str, object]) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix=f"bench-{name.lower()}-", dir=parent))
     http_port, dicom_port = _free_ports(2)
     configuration = {
