@@ -34,6 +34,7 @@ from amonsul.archive.maintenance import Recovered, recover
 from amonsul.archive.modality_list import Modalities
 from amonsul.archive.peer_list import Peers
 from amonsul.archive.reclaim import remove_piece, sweep
+from amonsul.archive.remote_list import forget_run
 from amonsul.archive.stability import StabilityWatch
 from amonsul.archive.switches import Switchboard
 from amonsul.archive.upkeep import Task, Upkeep
@@ -46,6 +47,7 @@ from amonsul.config.kinds import ConfigurationError
 from amonsul.config.reader import Configuration
 from amonsul.crossing import Crossing
 from amonsul.database import open_database
+from amonsul.database.presence import Presence, open_presence
 from amonsul.dicom.query import View
 from amonsul.dicom.uids import transfer_syntaxes
 from amonsul.dimse_server import commitment
@@ -59,7 +61,7 @@ from amonsul.dimse_server.service import Service
 from amonsul.dimse_server.settings import DimseSwitches
 from amonsul.dimse_server.store import StoreService
 from amonsul.dimse_server.worklist import WorklistService
-from amonsul.errors import AmonsulError
+from amonsul.errors import AmonsulError, Unavailable
 from amonsul.imaging.codecs import Codecs
 from amonsul.imaging.worker import WorkerPool
 from amonsul.jobs.arrivals import MoveArrivals
@@ -170,9 +172,9 @@ def run(configuration: Configuration) -> None:
                 recovered.discarded,
                 recovered.reclaimed,
             )
-        archive.switches.forget()
+        presence = stack.enter_context(_among_servers(configuration, archive))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            again = runner.run(_serve(configuration, archive, door))
+            again = runner.run(_serve(configuration, archive, door, presence))
     logger.info("stopped")
     if again:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
@@ -193,7 +195,29 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor | None) -> bool:
+@contextmanager
+def _among_servers(configuration: Configuration, archive: Archive) -> Iterator[Presence | None]:
+    """While this server runs; what clients set for the time of a run ends with the last server of the index."""
+    if archive.settings.read_only:
+        yield None
+        return
+
+    def forget() -> None:
+        archive.switches.forget()
+        forget_run(archive.database)
+
+    presence = open_presence(settings.database_settings(configuration))
+    presence.enter(forget)
+    try:
+        yield presence
+    finally:
+        with contextlib.suppress(Unavailable):  # the first to come forgets as well
+            presence.leave(forget)
+
+
+async def _serve(
+    configuration: Configuration, archive: Archive, door: _HttpDoor | None, presence: Presence | None
+) -> bool:
     """Serve until told to stop; answer whether to begin again."""
     stop, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -217,7 +241,7 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
     dicom_web = _dicom_web(configuration, archive, http_client)
     arrivals = MoveArrivals()
     client = _dicom_client(configuration, archive, codecs)
-    upkeep = _upkeep(configuration, archive)
+    upkeep = _upkeep(configuration, archive, presence)
     webhooks = _webhooks(configuration, archive)
     dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
     commit = _committer(configuration, archive, client)
@@ -285,8 +309,6 @@ async def _serve(configuration: Configuration, archive: Archive, door: _HttpDoor
         for crossing in (dicom_threads, http_threads):
             crossing.close(_CLOSING_S / 2)
         client.close()
-        modalities.forget()
-        peers.known.forget()
         codecs.close()
     return again.is_set()
 
@@ -478,9 +500,9 @@ def _webhooks(configuration: Configuration, archive: Archive) -> Upkeep:
     return Upkeep((Task("the delivery to webhooks", sender.tick, 0.5),))
 
 
-def _upkeep(configuration: Configuration, archive: Archive) -> Upkeep:
+def _upkeep(configuration: Configuration, archive: Archive, presence: Presence | None) -> Upkeep:
     """What this process does by itself."""
-    if archive.settings.read_only:
+    if presence is None:
         return Upkeep(())
     stability = StabilityWatch(archive, settings.stable_age_s(configuration))
     return Upkeep(
@@ -488,6 +510,7 @@ def _upkeep(configuration: Configuration, archive: Archive) -> Upkeep:
             Task("the watch for stable resources", stability.tick, stability.interval_s),
             Task("the removal of large resources", partial(remove_piece, archive), 0.5),
             Task("the removal of deleted files", partial(sweep, archive), 60.0),
+            Task("the presence among the servers of the index", presence.renew, 10.0),
         )
     )
 

@@ -9,6 +9,7 @@ from amonsul.archive.modalities import Modality
 from amonsul.archive.modality_list import Modalities
 from amonsul.archive.peer_list import Peers
 from amonsul.archive.peers import parse_peer
+from amonsul.archive.remote_list import forget_run
 from amonsul.clients.http import HttpClient
 from amonsul.errors import BadFileFormat, InexistentItem, UnknownResource
 from amonsul.jobs.peers import PeerClient
@@ -20,19 +21,18 @@ ADDED = parse_peer(
 
 
 def test_what_is_changed_lies_over_the_configuration_for_this_run(archive: Archive) -> None:
-    one, other = (Peers(archive.database, {"here": CONFIGURED}, run=run) for run in ("1", "2"))
+    one, other = (Peers(archive.database, {"here": CONFIGURED}) for _ in range(2))
     one.put("added", ADDED)
     one.remove("here")
-    assert one.all() == {"added": ADDED}
-    assert other.all() == {"here": CONFIGURED}
-    one.forget()
+    assert one.all() == other.all() == {"added": ADDED}
+    forget_run(archive.database)
     assert one.all() == {"here": CONFIGURED}
 
 
 def test_the_database_counts_alone_if_it_shall(archive: Archive) -> None:
     one, other = (Peers(archive.database, {"here": CONFIGURED}, in_database=True) for _ in range(2))
     one.put("added", ADDED)
-    one.forget()
+    forget_run(archive.database)
     assert other.all() == {"added": ADDED}
     other.remove("added")
     assert one.all() == {}
@@ -40,8 +40,8 @@ def test_the_database_counts_alone_if_it_shall(archive: Archive) -> None:
 
 @pytest.mark.parametrize("in_database", [False, True])
 def test_modalities_are_others(archive: Archive, in_database: bool) -> None:
-    peers = Peers(archive.database, {}, in_database=in_database, run="1")
-    modalities = Modalities(archive.database, {}, in_database=in_database, run="1")
+    peers = Peers(archive.database, {}, in_database=in_database)
+    modalities = Modalities(archive.database, {}, in_database=in_database)
     peers.put("a", ADDED)
     modalities.put("b", Modality("B", "h", 1))
     assert (list(peers.all()), list(modalities.all())) == (["a"], ["b"])

@@ -8,6 +8,7 @@ from amonsul.archive import queries
 from amonsul.archive.context import Archive
 from amonsul.archive.modalities import Modality
 from amonsul.archive.modality_list import Modalities
+from amonsul.archive.remote_list import forget_run
 from amonsul.database import Database, sending
 from amonsul.dicom.elements import DataSet, Element, Tag
 from amonsul.dicom.levels import Level, OrthancId
@@ -21,25 +22,24 @@ CHANGED = Modality("CHANGED", "ö.example", 106, manufacturer="GE", timeout_s=5,
 
 
 def test_what_is_added_lies_over_the_configuration_for_one_run(database: Database) -> None:
-    one = Modalities(database, CONFIGURED, run="one")
+    one, two = (Modalities(database, CONFIGURED) for _ in range(2))
     one.put("c", CHANGED)
     one.put("a", CHANGED)
     one.remove("b")
     assert one.all() == {"a": CHANGED, "c": CHANGED}
-    assert Modalities(database, CONFIGURED, run="one").all() == one.all()
-    assert Modalities(database, CONFIGURED, run="two").all() == CONFIGURED
-    one.put("b", CHANGED)
+    assert two.all() == one.all()
+    two.put("b", CHANGED)
     assert one.get("b") == CHANGED
-    one.forget()
-    assert one.all() == CONFIGURED
+    forget_run(database)
+    assert one.all() == two.all() == CONFIGURED
 
 
 def test_modalities_in_the_database_are_those_of_all_runs(database: Database) -> None:
-    one, two = (Modalities(database, CONFIGURED, in_database=True, run=run) for run in ("one", "two"))
+    one, two = (Modalities(database, CONFIGURED, in_database=True) for _ in range(2))
     assert one.all() == {}
     one.put("c", CHANGED)
     assert two.all() == {"c": CHANGED}
-    one.forget()
+    forget_run(database)
     assert two.get("c") == CHANGED
     two.remove("c")
     for action in (one.get, one.remove):

@@ -1,13 +1,12 @@
 """The remotes of one sort that are known now: those of the configuration, and those added through the REST API.
 
 Kept in the database, the index alone counts, for all servers that share it. Otherwise the configuration counts, and
-what is added, changed or removed lies over it until the server ends; it is in the index all the same, under the scope
-of this run, so that all processes of the run see it.
+what is added, changed or removed lies over it until the last of these servers ends (`database.presence`); it is in the
+index all the same, so that all of them see it.
 """
 
 from __future__ import annotations
 
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Generic, TypeVar
@@ -21,25 +20,26 @@ from amonsul.errors import AmonsulError
 R = TypeVar("R")
 
 
+def forget_run(database: Database) -> None:
+    """The run is over: what was meant for it alone is dropped, of every sort."""
+    database.write(modalities.forget_run)
+
+
 class RemoteList(ABC, Generic[R]):
     """What the REST API shows and changes; may be used from any thread.
 
     Args:
         configured: those of the configuration; without meaning if they are kept in the database.
         in_database: whether they are.
-        run: names this run of the server, the same in all its processes.
     """
 
     SCOPE: ClassVar[str]
-    """Where this sort is kept for good; scopes of runs begin with it."""
+    """Where this sort is kept for good."""
 
-    def __init__(
-        self, database: Database, configured: Mapping[str, R], *, in_database: bool = False, run: str = ""
-    ) -> None:
+    def __init__(self, database: Database, configured: Mapping[str, R], *, in_database: bool = False) -> None:
         self._database = database
         self._configured = {} if in_database else dict(configured)
-        self._is_for_good = in_database
-        self._scope = self.SCOPE if in_database else self.SCOPE + (run or uuid.uuid4().hex)
+        self._scope = self.SCOPE if in_database else self.SCOPE + modalities.RUN
 
     def all(self) -> dict[str, R]:
         """By symbolic name, in order of names."""
@@ -86,11 +86,6 @@ class RemoteList(ABC, Generic[R]):
             self._database.write(lambda tx: modalities.put(tx, self._scope, name, None))
         else:
             self._database.write(lambda tx: modalities.remove(tx, self._scope, name))
-
-    def forget(self) -> None:
-        """The server ends: what was meant for this run only is dropped."""
-        if not self._is_for_good:
-            self._database.write(lambda tx: modalities.forget_scope(tx, self._scope))
 
     @abstractmethod
     def _encode(self, remote: R) -> dict[str, object]: ...

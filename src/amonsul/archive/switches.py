@@ -1,8 +1,8 @@
 """What clients turn while the server runs, for all processes of one archive.
 
-Values are text in the index. They hold until the server is started again, as clients expect: `forget` at start. One is
-asked for with every instance that comes in, so a process asks the index at most twice in a second; what it sets itself
-it sees at once.
+Values are text in the index. They hold until the server is started again, as clients expect: `forget` when the first
+comes, see `database.presence`. One is asked for with every instance that comes in, so a process asks the index at most
+twice in a second; what it sets itself it sees at once.
 """
 
 from __future__ import annotations

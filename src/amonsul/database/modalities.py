@@ -1,7 +1,7 @@
-"""Remotes that were added while the server runs, modalities, peers, DICOMweb servers; the values are JSON.
+"""Remotes that were added while the server runs: modalities, peers, DICOMweb servers; the values are JSON.
 
-The scopes that are named here are for good. Another scope is one run of the server: what it holds lies over the
-configuration, and a value of None there hides a remote of the configuration.
+The scopes that are named here are for good. Each has one for the run of the server beside it, whose name is longer:
+what that holds lies over the configuration, and a value of None there hides a remote of the configuration.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from amonsul.database.engine import Transaction
 FOR_GOOD: Final = ""
 """Scope of modalities."""
 PEERS: Final = "peers:"
-"""Scope of peers; those of runs begin with it."""
+"""Scope of peers."""
 DICOM_WEB_SERVERS: Final = "dicom-web:"
-"""Scope of DICOMweb servers; those of runs begin with it."""
+"""Scope of DICOMweb servers."""
+RUN: Final = "run"
+"""What the scope of the run adds to one for good; those end in a colon, or are empty."""
 
 
 def of_scope(tx: Transaction, scope: str) -> dict[str, str | None]:
@@ -40,6 +42,6 @@ def remove(tx: Transaction, scope: str, name: str) -> bool:
     return tx.run("DELETE FROM modalities WHERE scope = :scope AND name = :name", scope=scope, name=name) > 0
 
 
-def forget_scope(tx: Transaction, scope: str) -> None:
-    """Remove all of a scope."""
-    tx.run("DELETE FROM modalities WHERE scope = :scope", scope=scope)
+def forget_run(tx: Transaction) -> None:
+    """Remove all that is not for good."""
+    tx.run("DELETE FROM modalities WHERE scope <> '' AND scope NOT LIKE '%:'")
