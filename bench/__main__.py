@@ -1,6 +1,7 @@
 """`python -m bench`: fill both servers, measure every row in turn, print the table. Nothing is asserted.
 
-`python -m bench million` is another measurement: a large index against a small one, see `bench.million`.
+`python -m bench million` is another measurement: a large index against a small one, see `bench.million`; so is
+`python -m bench peers`: sending between servers, see `bench.peers`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from statistics import mean
 from rich.console import Console
 from rich.table import Table
 
-from bench import million
+from bench import million, peers
 from bench.plan import Plan, Row, fill_index
 from bench.processes import LoadFailed, Measured
 from bench.rows import ROWS
@@ -25,8 +26,9 @@ from bench.servers import Server, amonsul, orthanc
 
 def main() -> None:
     """Run the benchmark as the arguments say."""
-    if sys.argv[1:2] == ["million"]:
-        million.main(sys.argv[2:])
+    others = {"million": million.main, "peers": peers.main}
+    if sys.argv[1:] and sys.argv[1] in others:
+        others[sys.argv[1]](sys.argv[2:])
         return
     arguments = _arguments()
     rows = [row for row in ROWS if not arguments.rows or row.name in arguments.rows]
