@@ -26,12 +26,12 @@ class Place:
     conninfo: str | None
 
     @contextmanager
-    def archive(self, overwrite: Overwrite = Overwrite.ALWAYS) -> Iterator[Archive]:
+    def archive(self, overwrite: Overwrite = Overwrite.ALWAYS, names_ahead: int = 64) -> Iterator[Archive]:
         """The archive, opened."""
         database = open_database(
             SqliteSettings(self.folder / "index.db") if self.conninfo is None else PostgresSettings(self.conninfo)
         )
-        blobs = FilesystemBlobs(self.folder / "storage")
+        blobs = FilesystemBlobs(self.folder / "storage", names_ahead=names_ahead)
         try:
             yield Archive(database, blobs, settings=ArchiveSettings(overwrite=overwrite))
         finally:
@@ -39,9 +39,17 @@ class Place:
             database.close()
 
     def files(self) -> list[str]:
-        """Names of all files of the storage but locks."""
-        names = (path.name for path in (self.folder / "storage").rglob("*") if path.is_file())
-        return sorted(name for name in names if name != ".lock")
+        """Names of all files of the storage but locks, and empty ones that wait for the next blobs."""
+        found = [path for path in (self.folder / "storage").rglob("*") if path.is_file() and path.name != ".lock"]
+        return sorted(path.name for path in found if not self._waits(path))
+
+    def coming_in(self) -> list[str]:
+        """Names of all files in the incoming folders but locks."""
+        found = (self.folder / "storage" / "incoming").rglob("*")
+        return sorted(path.name for path in found if path.is_file() and path.name != ".lock")
+
+    def _waits(self, path: Path) -> bool:
+        return "incoming" in path.parts and path.stat().st_size == 0
 
 
 def digests(archive: Archive) -> dict[OrthancId, str]:
@@ -69,6 +77,7 @@ def assert_whole_after_recovery(place: Place) -> dict[OrthancId, str]:
         recover(archive)
         while remove_piece(archive):
             pass
+        assert place.coming_in() == []
         assert_whole(place, archive)
         return digests(archive)
 

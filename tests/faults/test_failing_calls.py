@@ -80,26 +80,38 @@ def files(archive: Archive) -> list[StoredAttachment]:
     ]
 
 
+def fill_stock(archive: Archive) -> None:
+    """Have names ready for the next blobs."""
+    assert isinstance(archive.blobs, FilesystemBlobs)
+    if archive.blobs._stock is not None:
+        archive.blobs._stock.fill()
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_a_store_that_fails_leaves_nothing_and_the_next_one_goes_well(tmp_path: Path, code: int) -> None:
+@pytest.mark.parametrize("names_ahead", [0, 8])
+def test_a_store_that_fails_leaves_nothing_and_the_next_one_goes_well(
+    tmp_path: Path, code: int, names_ahead: int
+) -> None:
     place = Place(tmp_path, None)
     refused = []
     numbers = itertools.count(1000)
-    with place.archive() as archive:
+    with place.archive(names_ahead=names_ahead) as archive:
+        fill_stock(archive)
         for call, error in every_failure(lambda number: store(archive, number), code):
+            fill_stock(archive)
             if error is not None:
                 assert type(error) is (CannotStore if code == errno.EIO else StorageFull)
                 refused.append(call)
             assert store(archive, next(numbers)) is IngestStatus.SUCCESS  # without a restart
             assert all(file.verify() for file in files(archive))
         stored = digests(archive)
-    assert refused == ["open", "write", "fdatasync", "fsync"]
+    assert refused == ["open", "write", "fdatasync"] + ([] if names_ahead else ["fsync"])
     assert assert_whole_after_recovery(place) == stored
 
 
 def test_a_failed_sync_is_never_tried_again(tmp_path: Path) -> None:
     place = Place(tmp_path, None)
-    with place.archive() as archive:
+    with place.archive(names_ahead=0) as archive:
         for name in ("fdatasync", "fsync"):
             with pytest.MonkeyPatch.context() as monkeypatch:
                 fail = FailAt(monkeypatch, (name,), 1, errno.EIO)
@@ -112,9 +124,28 @@ def test_a_failed_sync_is_never_tried_again(tmp_path: Path) -> None:
         assert_whole(place, archive)
 
 
-def test_nothing_is_acknowledged_before_the_file_and_its_folder_are_synced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_names_that_cannot_be_made_ahead_are_not_used(tmp_path: Path, code: int) -> None:
     place = Place(tmp_path, None)
-    with place.archive() as archive, pytest.MonkeyPatch.context() as monkeypatch:
+    with place.archive(names_ahead=8) as archive:
+        for number in range(1, 10):
+            with pytest.MonkeyPatch.context() as monkeypatch:
+                fail = FailAt(monkeypatch, ("open", "fsync"), number, code)
+                fill_stock(archive)
+            assert fail.failed is not None
+            assert place.coming_in() == []
+        fill_stock(archive)
+        assert len(place.coming_in()) == 8
+        assert store(archive, 1) is IngestStatus.SUCCESS
+        assert len(place.coming_in()) == 7
+    assert place.coming_in() == []
+    assert len(assert_whole_after_recovery(place)) == 1
+
+
+@pytest.mark.parametrize("names_ahead", [0, 8])
+def test_nothing_is_acknowledged_before_the_file_and_its_folder_are_synced(tmp_path: Path, names_ahead: int) -> None:
+    place = Place(tmp_path, None)
+    with place.archive(names_ahead=names_ahead) as archive, pytest.MonkeyPatch.context() as monkeypatch:
         calls: list[str] = []
         for name in ("write", "fdatasync", "fsync", "rename"):
             original = getattr(os, name)
@@ -131,8 +162,11 @@ def test_nothing_is_acknowledged_before_the_file_and_its_folder_are_synced(tmp_p
             return write(work)
 
         monkeypatch.setattr(archive.database, "write", noted)
+        fill_stock(archive)
         store(archive, 1)
-        assert calls == ["write", "fdatasync", "fsync", "commit", "rename"]
+        folder_after = [] if names_ahead else ["fsync"]
+        folder_before = ["fsync"] if names_ahead else []
+        assert calls == [*folder_before, "write", "fdatasync", *folder_after, "commit", "rename"]
 
 
 def test_without_sync_nothing_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from typing import Final
 CRASH_POINTS: Final = frozenset(
     {
         # blobs/filesystem.py
+        "names.made",
+        "names.synced",
         "stage.created",
         "stage.written",
         "stage.file_synced",

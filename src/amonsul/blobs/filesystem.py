@@ -11,9 +11,11 @@ only, so who misses it in its place looks in the incoming folders and then in it
 A failed write or sync removes the file and fails the store: after a failed sync nobody knows what is on the disk, so
 it is never tried again on the same file.
 
-Files that several callers bring at once are staged in a convoy: all are written, then all are synced, then the folder
-once. A file system with a journal then writes its journal once for all of them. Larger ones go to the disk past the
-cache of the operating system, where it has such a way (`docs/decisions/storing-an-instance.md`).
+Files that several callers bring at once are staged in a convoy: all are written, then all are synced. A file system
+with a journal then writes its journal once for all of them. Names are on the disk before they are needed: a stock of
+empty files waits in the incoming folder, made many at a time, so that a store waits for its bytes alone. Larger files
+go to the disk past the cache of the operating system, where it has such a way
+(`docs/decisions/storing-an-instance.md`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import mmap
 import os
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -45,6 +48,7 @@ _SYNC_FILE_RANGE_WRITE = 2
 _DIRECT_FROM = 64 << 10
 _DIRECT_BUFFER = 1 << 20
 _BLOCK = 4096
+_NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 
 
 def _find_sync_file_range() -> Callable[[int, int, int, int], int] | None:
@@ -66,9 +70,10 @@ class FilesystemBlobs:
     Args:
         root: made if it is not there.
         sync: wait for the disk; without it a crash of the machine may lose blobs (option `SyncStorageArea`).
+        names_ahead: how many empty files wait for the next blobs, while there are any.
     """
 
-    def __init__(self, root: Path, sync: bool = True) -> None:
+    def __init__(self, root: Path, sync: bool = True, names_ahead: int = 64) -> None:
         self._root = os.fspath(root.absolute())
         self._sync = sync
         self._convoy: Convoy[_Staging] = Convoy(self._stage_batch, limit=32)
@@ -87,6 +92,7 @@ class FilesystemBlobs:
                 os.mkdir(self._incoming)
                 self._lock = _open_locked(os.path.join(self._incoming, _LOCK_NAME))
             self._folder = os.open(self._incoming, os.O_RDONLY | os.O_DIRECTORY)
+            self._stock = _Stock(self._incoming, self._folder, names_ahead) if sync and names_ahead else None
             for folder in (self._incoming, self._incoming_root, self._root):
                 _sync_folder(folder)
         except OSError as error:
@@ -94,6 +100,8 @@ class FilesystemBlobs:
 
     def close(self) -> None:
         """Give the incoming folder up; what is staged in it waits for `recover`."""
+        if self._stock is not None:
+            self._stock.close()
         os.close(self._folder)
         os.close(self._lock)
         try:
@@ -109,7 +117,7 @@ class FilesystemBlobs:
 
     def stage(self, spooled: Spooled) -> BlobId:
         """See BlobStore."""
-        staging = _Staging(spooled, f"{self._incoming}/")
+        staging = _Staging(spooled, self._incoming)
         size = spooled.size
         try:
             self._convoy.join(staging)
@@ -222,7 +230,7 @@ class FilesystemBlobs:
     def _stage_batch(self, batch: Sequence[_Staging]) -> None:
         try:
             for staging in batch:
-                staging.write(self._past_the_cache)
+                staging.write(self._stock, self._past_the_cache)
             if self._sync:
                 self._sync_batch(batch)
         except BaseException as error:  # each caller gets it: none may believe that its bytes are safe
@@ -237,9 +245,9 @@ class FilesystemBlobs:
                 staging.start_writing_back()
         for staging in batch:
             staging.sync()
-        if any(staging.error is None for staging in batch):
+        if any(staging.has_new_name and staging.error is None for staging in batch):
             os.fsync(self._folder)
-            crash_point("stage.folder_synced")
+        crash_point("stage.folder_synced")
 
     def _settle(self, folder: str, known: Callable[[Sequence[BlobId]], set[BlobId]]) -> int:
         names = [name for name in os.listdir(folder) if name != _LOCK_NAME]
@@ -252,9 +260,9 @@ class FilesystemBlobs:
                 self._move_in(path, BlobId(name))
                 crash_point("recover.published")
             else:
+                discarded += not _is_stock(name, path)
                 _remove(path)
                 crash_point("recover.discarded")
-                discarded += 1
         return discarded
 
     def _move_in(self, path: str, blob: BlobId) -> None:
@@ -345,29 +353,101 @@ class _PastTheCache:
         return data
 
 
+class _Stock:
+    """Empty files in the incoming folder whose names are on the disk, each taken by the next blob that is staged.
+
+    A thread of its own makes them, with one sync of the folder for all. `take` is called by one thread at a time.
+    """
+
+    def __init__(self, incoming: str, folder: int, size: int) -> None:
+        self._incoming = incoming
+        self._folder = folder
+        self._size = size
+        self._ready: deque[BlobId] = deque()
+        self._is_low = threading.Event()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    def take(self) -> BlobId | None:
+        """The name of an empty file, if there is one now."""
+        blob = self._ready.popleft() if self._ready else None
+        if len(self._ready) < self._size // 2:
+            self._is_low.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="blob-names", daemon=True)
+                self._thread.start()
+        return blob
+
+    def close(self) -> None:
+        """End the thread and remove what nobody took."""
+        self._is_closed = True
+        self._is_low.set()
+        if self._thread is not None:
+            self._thread.join()
+        for blob in self._ready:
+            _remove(f"{self._incoming}/{blob}")
+
+    def fill(self) -> None:
+        """Make what is missing. If that fails the next store makes its own name, and is told."""
+        made: list[BlobId] = []
+        try:
+            for _ in range(self._size - len(self._ready)):
+                blob = new_blob_id()
+                os.close(os.open(f"{self._incoming}/{blob}", _NEW_FILE, 0o600))
+                made.append(blob)
+            crash_point("names.made")
+            os.fsync(self._folder)
+            crash_point("names.synced")
+        except OSError:
+            for blob in made:
+                _remove(f"{self._incoming}/{blob}")
+        else:
+            self._ready.extend(made)
+
+    def _work(self) -> None:
+        while True:
+            self._is_low.wait()
+            self._is_low.clear()
+            if self._is_closed:
+                return
+            self.fill()
+
+
+def _is_stock(name: str, path: str) -> bool:
+    return is_blob_id(name) and os.stat(path).st_size == 0
+
+
 class _Staging(Passenger):
-    """One file on its way to the disk."""
+    """One file on its way to the disk.
 
-    __slots__ = ("_number", "_path", "_spooled", "blob", "error")
+    Attributes:
+        blob: its name, once it is written.
+        has_new_name: its name waits to be synced, too.
+    """
 
-    def __init__(self, spooled: Spooled, folder: str) -> None:
+    __slots__ = ("_incoming", "_number", "_path", "_spooled", "blob", "error", "has_new_name")
+
+    def __init__(self, spooled: Spooled, incoming: str) -> None:
         super().__init__()
-        self.blob = new_blob_id()
+        self.blob = BlobId("")
+        self.has_new_name = False
         self.error: BaseException | None = None
         self._spooled = spooled
-        self._path = folder + self.blob
+        self._incoming = incoming
+        self._path = ""
         self._number = -1
 
-    def write(self, past_the_cache: _PastTheCache | None) -> None:
+    def write(self, stock: _Stock | None, past_the_cache: _PastTheCache | None) -> None:
         """Give the bytes to the operating system, under the name of the blob."""
         try:
-            self._write(past_the_cache)
+            self._write(stock, past_the_cache)
         except OSError as error:
             self.error = error
 
-    def _write(self, past_the_cache: _PastTheCache | None) -> None:
+    def _write(self, stock: _Stock | None, past_the_cache: _PastTheCache | None) -> None:
         taken = self._spooled.take_file()
         if taken is not None:
+            self._name(new_blob_id(), is_new=True)
             try:
                 os.rename(taken, self._path)
             except OSError:
@@ -375,7 +455,10 @@ class _Staging(Passenger):
                 raise
             self._number = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         else:
-            self._number = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            blob = stock.take() if stock is not None else None
+            self._name(blob or new_blob_id(), is_new=blob is None)
+            flags = _NEW_FILE if blob is None else os.O_WRONLY | os.O_CLOEXEC
+            self._number = os.open(self._path, flags, 0o600)
             crash_point("stage.created")
             data = self._spooled.view()
             if past_the_cache is not None:
@@ -383,6 +466,11 @@ class _Staging(Passenger):
             while data:
                 data = data[os.write(self._number, data) :]
         crash_point("stage.written")
+
+    def _name(self, blob: BlobId, *, is_new: bool) -> None:
+        self.blob = blob
+        self.has_new_name = is_new
+        self._path = f"{self._incoming}/{blob}"
 
     def start_writing_back(self) -> None:
         """Let the disk begin; the sync that follows then finds less to do."""
@@ -431,6 +519,10 @@ class _Chunks:
         self._at += len(data)
         measures.READ_BYTES.inc(len(data))
         return data
+
+    def fileno(self) -> int:
+        """See InFile."""
+        return self._number
 
     def close(self) -> None:
         """Stop early."""
