@@ -123,7 +123,7 @@ def _places(
 def _open(studies: int, where: DatabaseSettings, folder: Path, stack: contextlib.ExitStack) -> Size:
     database = open_database(where)
     stack.callback(database.close)
-    options: dict[str, object] = {"DicomServerEnabled": False}
+    options: dict[str, object] = {}
     match where:
         case SqliteSettings(path):
             options["IndexDirectory"] = str(path.parent)

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from amonsul.database import Database, DatabaseSettings, Transaction, open_database, properties
+from amonsul.database import Database, DatabaseSettings, PostgresSettings, Transaction, open_database, properties
 from amonsul.database.schema import VERSION
 from amonsul.errors import ReadOnly, Unavailable
+from tests.contract.conftest import new_postgresql_database
 
 
 def put(name: str, value: str, tx: Transaction) -> None:
@@ -242,3 +243,31 @@ def test_an_index_of_a_newer_version_is_refused(database: Database, database_set
     database.write(lambda tx: properties.put(tx, "schema", str(VERSION + 1)))
     with pytest.raises(Unavailable, match="newer"):
         open_database(database_settings)
+
+
+def test_a_writer_that_hangs_does_not_hold_up_other_nodes_for_ever(postgresql_server: str) -> None:
+    """PostgreSQL ends its transaction for it, and it is done again when it goes on."""
+    settings = PostgresSettings(new_postgresql_database(postgresql_server), idle_transaction_timeout_s=0.2)
+    hanging, other = open_database(settings), open_database(settings)
+    has_begun, goes_on = threading.Event(), threading.Event()
+    attempts: list[int] = []
+
+    def hang(tx: Transaction) -> None:
+        attempts.append(len(attempts))
+        tx.run("INSERT INTO properties (name, value) VALUES ('hanging', 'x')")
+        has_begun.set()
+        goes_on.wait()
+        tx.run("UPDATE properties SET value = 'done' WHERE name = 'hanging'")
+
+    thread = threading.Thread(target=hanging.write, args=(hang,))
+    thread.start()
+    has_begun.wait()
+    other.write(lambda tx: tx.run("INSERT INTO properties (name, value) VALUES ('other', 'done')"))
+    goes_on.set()
+    thread.join()
+    with other.read() as tx:
+        found = tx.all("SELECT name, value FROM properties WHERE name IN ('hanging', 'other') ORDER BY name")
+    assert found == [("hanging", "done"), ("other", "done")]
+    assert attempts == [0, 1]
+    hanging.close()
+    other.close()

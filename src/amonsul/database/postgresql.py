@@ -31,6 +31,8 @@ _Connection = psycopg.Connection[Row]
 _ATTEMPTS = 4
 WRITE_LOCK = 0x616D6F6E  # key of the advisory lock of writers
 _AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+_BROKEN = (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout)
+"""The server or the way to it failed, or the server gave this session up."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -121,6 +123,7 @@ class PostgresDatabase:
             kwargs={"autocommit": True, "client_encoding": "UTF8"},
             min_size=1,
             max_size=max(settings.max_connections - 1, 1),
+            configure=self._configure,
             timeout=settings.connect_timeout_s,
             reconnect_timeout=settings.connect_timeout_s,
             open=False,
@@ -177,12 +180,18 @@ class PostgresDatabase:
         self._pool.putconn(connection)
 
     def _connect(self) -> _Connection:
-        return psycopg.connect(
+        connection = psycopg.connect(
             self._settings.conninfo,
             autocommit=True,
             client_encoding="UTF8",
             connect_timeout=max(2, round(self._settings.connect_timeout_s)),
         )
+        self._configure(connection)
+        return connection
+
+    def _configure(self, connection: _Connection) -> None:
+        timeout_ms = round(self._settings.idle_transaction_timeout_s * 1000)
+        connection.execute(f"SET idle_in_transaction_session_timeout = {timeout_ms}")
 
     def _run_batch(self, batch: Sequence[Work[Any]]) -> None:
         try:
@@ -194,7 +203,7 @@ class PostgresDatabase:
                 except _AGAIN:
                     if attempt == _ATTEMPTS - 1:
                         raise
-                except psycopg.OperationalError:
+                except _BROKEN:
                     if attempt == 1:
                         raise
                 finally:
@@ -234,7 +243,7 @@ class PostgresDatabase:
                 connection.execute("SAVEPOINT work")
             try:
                 work.result = work.call(transaction)
-            except (*_AGAIN, psycopg.OperationalError):
+            except (*_AGAIN, *_BROKEN):
                 raise
             except BaseException as error:  # handed to its caller
                 work.error = refusal(error) if isinstance(error, psycopg.Error) else error
@@ -260,7 +269,7 @@ def refusal(error: psycopg.Error) -> Exception:
             return StorageFull("no room for the index")
         case errors.ReadOnlySqlTransaction():
             return ReadOnly("the index cannot be written")
-        case psycopg.OperationalError() | psycopg.InterfaceError():
+        case psycopg.OperationalError() | psycopg.InterfaceError() | errors.IdleInTransactionSessionTimeout():
             return Unavailable(f"the database failed: {error}".strip())
         case _:
             return error
