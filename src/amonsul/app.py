@@ -78,6 +78,7 @@ from amonsul.jobs.kinds.dicom_web_stow_client import stow_client
 from amonsul.jobs.kinds.dicom_web_wado_retrieve_client import wado_retrieve_client
 from amonsul.jobs.kinds.merge_study import merge_study
 from amonsul.jobs.kinds.orthanc_peer_store import peer_store
+from amonsul.jobs.kinds.reconstruct import reconstruct_kind
 from amonsul.jobs.kinds.resource_modification import resource_modification
 from amonsul.jobs.kinds.split_study import split_study
 from amonsul.jobs.kinds.storage_commitment_scp import storage_commitment_scp
@@ -487,6 +488,7 @@ def _kinds(
             archive_kind(archive, codecs),
             media_kind(archive, codecs),
             delete_resources(archive),
+            reconstruct_kind(archive, codecs),
         )
     )
 

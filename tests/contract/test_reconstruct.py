@@ -7,18 +7,30 @@ from dataclasses import replace
 import pytest
 
 from amonsul.archive import find, fsck, read
+from amonsul.archive import reconstruct as verbs
 from amonsul.archive.context import Archive
 from amonsul.archive.find import Content
-from amonsul.archive.reconstruct import invalidate_summaries, reconstruct, reconstruct_all
+from amonsul.archive.reconstruct import Scope, invalidate_summaries
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.main_tags import MainTags
 from amonsul.dicom.query import Query
 from amonsul.errors import UnknownResource
+from amonsul.imaging.codecs import LocalCodecs
 from tests.contract.storing import store_instance
 
 ROWS, BODY_PART = Tag(0x00280010), Tag(0x00180015)
 MORE = MainTags({Level.INSTANCE: (ROWS,), Level.STUDY: (Tag(0x00101010),)})
+
+
+def reconstruct(
+    archive: Archive, level: Level, orthanc_id: OrthancId, *, files: bool = False, only_this_level: bool = False
+) -> None:
+    verbs.reconstruct(archive, LocalCodecs(), Scope(level, orthanc_id, files, only_this_level))
+
+
+def reconstruct_all(archive: Archive) -> None:
+    verbs.reconstruct(archive, LocalCodecs(), Scope())
 
 
 def with_more_tags(archive: Archive) -> Archive:

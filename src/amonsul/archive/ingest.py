@@ -24,11 +24,12 @@ from amonsul.archive.origin import DicomOrigin, InternalOrigin, Origin, RestOrig
 from amonsul.archive.read import attachment
 from amonsul.archive.reclaim import reclaim
 from amonsul.archive.space import make_room_for_instance
-from amonsul.archive.staging import discard, publish, stage
+from amonsul.archive.staging import discard, publish, stage_instance
 from amonsul.blobs.crash import crash_point
 from amonsul.blobs.spool import Spooled
-from amonsul.database import CommitUncertain, Transaction, attachments, removing, storing
+from amonsul.database import CommitUncertain, Transaction, removing, storing
 from amonsul.database import labels as label_rows
+from amonsul.database import metadata as metadata_rows
 from amonsul.dicom.elements import DataSet, Tag
 from amonsul.dicom.header import Header, encode_header
 from amonsul.dicom.identifiers import identifiers_of
@@ -145,7 +146,7 @@ def _ingest(archive: Archive, spooled: Spooled, origin: Origin, labels: Labels, 
         return replace(stored, status=IngestStatus.ALREADY_STORED)
 
     with measures.BLOB_SECONDS.time():
-        files = _stage(archive, spooled, header)
+        files = stage_instance(archive, spooled, header.pixel_data_offset)
     crash_point("ingest.staged")
     with measures.INDEX_SECONDS.time():
         replaced = _commit(archive, new_instance(archive, found, origin, files), labels, is_edit)
@@ -188,15 +189,17 @@ def new_instance(
 ) -> storing.NewInstance:
     """What goes into the index of an instance whose files are staged; the DICOM file is the first of them."""
     header = reading.header
+    main_tags = _MainTagsOf(archive, header.data_set)
     return storing.NewInstance(
         identifiers=reading.identifiers,
-        main_tags=_MainTagsOf(archive, header.data_set),
+        main_tags=main_tags,
+        element=header.element,
         sop_class_uid=reading.answer.sop_class_uid,
         transfer_syntax_uid=header.transfer_syntax_uid,
         index_in_series=index_in_series(header.data_set),
         expected_number_of_instances=_expected_number_of_instances(header.data_set),
         remote_aet=origin.remote_aet if isinstance(origin, DicomOrigin) else "",
-        metadata=_metadata(header, origin),
+        metadata=_metadata(header, origin, main_tags(Level.INSTANCE).sequences),
         header=reading.packed,
         file=files[0],
         more_files=files[1:],
@@ -214,23 +217,6 @@ def _is_kept(archive: Archive, spooled: Spooled, instance_id: OrthancId) -> bool
     return archive.settings.overwrite is Overwrite.NEVER or _is_same(
         archive, spooled, instance_id, present[2], present[3]
     )
-
-
-def _stage(archive: Archive, spooled: Spooled, header: Header) -> list[storing.NewAttachment]:
-    """Bring the bytes into the storage: the file first, and if files are compressed, what comes before its pixels.
-
-    Out of a compressed file no part can be read alone, so its attributes lie beside it.
-    """
-    files = [stage(archive, spooled, attachments.DICOM)]
-    offset = header.pixel_data_offset
-    if archive.settings.compression and offset is not None and offset <= spooled.size:
-        try:
-            beginning = Spooled.of(bytes(spooled.view()[:offset]))
-            files.append(stage(archive, beginning, attachments.DICOM_UNTIL_PIXEL_DATA))
-        except BaseException:
-            discard(archive, files)
-            raise
-    return files
 
 
 def _is_labelled(archive: Archive, identifiers: Sequence[OrthancId], labels: Labels) -> bool:
@@ -317,13 +303,12 @@ class _MainTagsOf:
     def __call__(self, level: Level) -> storing.MainTagValues:
         made = self._made.get(level)
         if made is None:
-            main_tags = self._archive.main_tags
-            made = storing.MainTagValues(main_tags.extract(level, self._data_set), main_tags.signature(level))
+            made = storing.main_tag_values(self._archive.main_tags, level, self._data_set)
             self._made[level] = made
         return made
 
 
-def _metadata(header: Header, origin: Origin) -> str:
+def _metadata(header: Header, origin: Origin, sequences: str) -> str:
     """Core metadata by number, but those that are columns."""
     entries = {"2": clock.now(), "3": ""}
     match origin:
@@ -333,8 +318,9 @@ def _metadata(header: Header, origin: Origin) -> str:
             entries |= {"8": "RestApi", "11": remote_ip, "13": username}
         case InternalOrigin(name):
             entries["8"] = name
-    if header.pixel_data_offset is not None:
-        entries["14"] = str(header.pixel_data_offset)
+    entries |= metadata_rows.of_pixels(header)
+    if sequences:
+        entries[str(metadata_rows.MAIN_DICOM_SEQUENCES)] = sequences
     return orjson.dumps({number: value.replace("\0", "") for number, value in entries.items()}).decode()
 
 

@@ -16,7 +16,7 @@ from amonsul.archive.digest import DIGESTS
 from amonsul.blobs.spool import Spooled
 from amonsul.blobs.store import BlobId
 from amonsul.database import CommitUncertain, Transaction
-from amonsul.database.attachments import UNCOMPRESSED, ZLIB_WITH_SIZE
+from amonsul.database.attachments import DICOM, DICOM_UNTIL_PIXEL_DATA, UNCOMPRESSED, ZLIB_WITH_SIZE
 from amonsul.database.storing import NewAttachment
 from amonsul.errors import CannotStore
 
@@ -55,6 +55,25 @@ def stage(archive: Archive, spooled: Spooled, content_type: int, *, compressed: 
     if packed is None:
         return NewAttachment(content_type, blob, size, md5, size, md5, UNCOMPRESSED)
     return NewAttachment(content_type, blob, size, md5, packed.size, packed.md5, ZLIB_WITH_SIZE)
+
+
+def stage_instance(archive: Archive, spooled: Spooled, pixel_data_offset: int | None) -> list[NewAttachment]:
+    """Bring an instance into the storage: the file first, and if files are compressed, what comes before its pixels.
+
+    Out of a compressed file no part can be read alone, so its attributes lie beside it.
+
+    Raises:
+        StorageFull, CannotStore: nothing was stored.
+    """
+    files = [stage(archive, spooled, DICOM)]
+    if archive.settings.compression and pixel_data_offset is not None and pixel_data_offset <= spooled.size:
+        try:
+            beginning = Spooled.of(bytes(spooled.view()[:pixel_data_offset]))
+            files.append(stage(archive, beginning, DICOM_UNTIL_PIXEL_DATA))
+        except BaseException:
+            discard(archive, files)
+            raise
+    return files
 
 
 def publish(archive: Archive, staged: Iterable[NewAttachment]) -> None:

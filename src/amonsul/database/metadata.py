@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 
 from amonsul.database.engine import Transaction
 from amonsul.database.resources import core_of_instance, core_of_series
+from amonsul.dicom.header import Header
 from amonsul.dicom.levels import Level
+from amonsul.dicom.uids import transfer_syntax
 
 CORE_NAMES: Final[dict[int, str]] = {
     1: "IndexInSeries",
@@ -29,11 +31,28 @@ CORE_NAMES: Final[dict[int, str]] = {
     14: "PixelDataOffset",
     15: "MainDicomTagsSignature",
     16: "MainDicomSequences",
+    17: "PixelDataVR",
 }
 """Names of the entries that the server keeps itself."""
 
+PIXEL_DATA_OFFSET, MAIN_DICOM_SEQUENCES, PIXEL_DATA_VR = 14, 16, 17
+
 FIRST_USER_NUMBER: Final = 1024
 LAST_USER_NUMBER: Final = 65535
+
+
+def of_pixels(header: Header) -> dict[str, str]:
+    """Core entries of an instance about its pixel data, by number.
+
+    The VR is told where it is not the usual one: OB of what is encapsulated, OW otherwise.
+    """
+    if header.pixel_data_offset is None:
+        return {}
+    entries = {str(PIXEL_DATA_OFFSET): str(header.pixel_data_offset)}
+    usual = "OB" if transfer_syntax(header.transfer_syntax_uid).is_encapsulated else "OW"
+    if header.pixel_data_vr in ("OB", "OW", "UN") and header.pixel_data_vr != usual:
+        entries[str(PIXEL_DATA_VR)] = header.pixel_data_vr
+    return entries
 
 
 class MetadataValue(NamedTuple):

@@ -12,7 +12,7 @@ from amonsul.database import headers, sight
 from amonsul.database.engine import Transaction
 from amonsul.database.resources import Content, Resource, by_rows
 from amonsul.database.search import COMPUTED, MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY, Search, candidates
-from amonsul.dicom.elements import DataSet, Element, Tag
+from amonsul.dicom.elements import Element, Tag
 from amonsul.dicom.header import Header, decode_header
 from amonsul.dicom.json_tags import text_of
 from amonsul.dicom.levels import Level
@@ -77,12 +77,9 @@ class HeaderLookup:
         return {row: packed[instance] for row, instance in first.items() if instance in packed}
 
     def element(self, row: int, tag: Tag) -> Element | None:
-        """One attribute of it; group 0002 is in the meta header."""
+        """One attribute of it."""
         header = self.header(row)
-        if header is None:
-            return None
-        source: DataSet = header.file_meta if tag >> 16 == 2 else header.data_set
-        return source.get(tag)
+        return None if header is None else header.element(tag)
 
 
 def is_indexed(tag: Tag, main_levels: Mapping[Tag, Level], signatures: Mapping[int, str], resource: Resource) -> bool:

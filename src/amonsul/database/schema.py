@@ -15,6 +15,9 @@ was none for a while, see `database.stability`.
 
 `condemned` has series that were removed while rows of their instances are still there, see `database.condemned`.
 
+`tag_indexes` names attributes that have an index though no column, `tag_values` is what it holds, and `tag_asks` counts
+how often others were searched for; see `database.tag_indexes`. `statistics` repeats which they are for whoever stores.
+
 A job is a row of `jobs`; its arguments are apart, so that a checkpoint does not write them again. `job_workers` has a
 row for each process that runs jobs, `job_outputs` names the blobs that jobs made; see `jobs.engine`.
 
@@ -166,6 +169,25 @@ CREATE TABLE condemned (
     series_row {plain_row_id}
 );
 
+CREATE TABLE tag_indexes (
+    tag {plain_row_id},
+    is_ready {integer} NOT NULL DEFAULT 0
+);
+
+CREATE TABLE tag_values (
+    tag {integer} NOT NULL,
+    value {text} NOT NULL,
+    level {integer} NOT NULL,
+    resource_row {integer} NOT NULL,
+    PRIMARY KEY (tag, value, level, resource_row)
+){clustered};
+CREATE INDEX tag_values_by_resource ON tag_values (resource_row, level, tag, value);
+
+CREATE TABLE tag_asks (
+    tag {plain_row_id},
+    asks {integer} NOT NULL
+);
+
 CREATE TABLE headers (
     instance_row {plain_row_id},
     header {blob} NOT NULL
@@ -260,7 +282,8 @@ CREATE TABLE statistics (
     disk_size {integer} NOT NULL DEFAULT 0,
     uncompressed_size {integer} NOT NULL DEFAULT 0,
     last_change {integer} NOT NULL DEFAULT 0,
-    last_export {integer} NOT NULL DEFAULT 0
+    last_export {integer} NOT NULL DEFAULT 0,
+    indexed_tags TEXT NOT NULL DEFAULT ''
 );
 INSERT INTO statistics (id) VALUES (1);
 

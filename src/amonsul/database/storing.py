@@ -5,22 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from amonsul.database import changes
+from amonsul.database import changes, metadata, tag_indexes
 from amonsul.database.columns import search_values
 from amonsul.database.encoding import decode_list, encode_list, encode_tags
 from amonsul.database.engine import SqlValue, Transaction
 from amonsul.database.removing import evict
-from amonsul.database.resources import TABLES
-from amonsul.dicom.elements import Tag
+from amonsul.database.resources import TABLES, lineage
+from amonsul.database.tag_indexes import Anchor
+from amonsul.dicom.elements import DataSet, Element, Tag
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.main_tags import MainTags
 
 
 @dataclass(frozen=True, slots=True)
 class MainTagValues:
-    """Main tags of one level of an instance, and the signature of the set they belong to."""
+    """Main tags of one level of an instance, and the signature of the set they belong to.
+
+    `sequences` are those that have no text, as JSON; empty if there are none.
+    """
 
     tags: Mapping[Tag, str]
     signature: str
+    sequences: str = ""
+
+
+def main_tag_values(main_tags: MainTags, level: Level, data_set: DataSet) -> MainTagValues:
+    """What a data set says of one level."""
+    return MainTagValues(
+        main_tags.extract(level, data_set), main_tags.signature(level), main_tags.sequences(level, data_set)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,7 @@ class NewInstance:
     Attributes:
         identifiers: of the instance and its ancestors, by level.
         main_tags: gives the main tags of a level; asked only for what is new.
+        element: gives any attribute; asked for those that have an index of their own.
         metadata: core entries by number, as JSON.
         expected_number_of_instances: of the series, if the headers tell; used when the series is new.
         file: the DICOM file.
@@ -51,6 +65,7 @@ class NewInstance:
 
     identifiers: tuple[OrthancId, OrthancId, OrthancId, OrthancId]
     main_tags: Callable[[Level], MainTagValues]
+    element: Callable[[Tag], Element | None]
     sop_class_uid: str
     transfer_syntax_uid: str
     index_in_series: int | None
@@ -90,7 +105,7 @@ _GROW_PATIENT = (
 _GROW_STATISTICS = (
     "UPDATE statistics SET patients = patients + :patients, studies = studies + :studies, series = series + :series, "
     "instances = instances + 1, disk_size = disk_size + :disk, uncompressed_size = uncompressed_size + :size, "
-    "last_change = last_change + :changes WHERE id = 1 RETURNING last_change"
+    "last_change = last_change + :changes WHERE id = 1 RETURNING last_change, indexed_tags"
 )
 
 
@@ -190,6 +205,8 @@ def insert_instance(tx: Transaction, new: NewInstance, now: str) -> Sequence[Lev
     )
     assert counted is not None
     last_change: int = counted[0]
+    if counted[1]:
+        _enter_values(tx, new, tag_indexes.parse(counted[1]), study_row, patient_row if patients else None)
     tx.run(_GROW_SERIES, row=series_row, now=now, change=last_change, **weight)
     tx.run(_GROW_STUDY, row=study_row, now=now, change=last_change, series=series, **weight)
     tx.run(
@@ -209,6 +226,17 @@ def insert_instance(tx: Transaction, new: NewInstance, now: str) -> Sequence[Lev
     if expected is not None and is_complete(tx, series_row, expected):
         changes.append(tx, "CompletedSeries", Level.SERIES, series_row, series_id, now)
     return appeared
+
+
+def _enter_values(
+    tx: Transaction, new: NewInstance, tags: Sequence[Tag], study_row: int, new_patient_row: int | None
+) -> None:
+    """Enter what an instance says into the indexes of single attributes."""
+    values = {tag: tag_indexes.of_element(new.element(tag)) for tag in tags}
+    tag_indexes.enter(tx, Anchor(Level.STUDY, study_row), values)
+    if new_patient_row is not None:
+        main_tags = new.main_tags(Level.PATIENT).tags
+        tag_indexes.enter(tx, Anchor(Level.PATIENT, new_patient_row), tag_indexes.of_main_tags(tags, main_tags))
 
 
 def is_complete(tx: Transaction, series_row: int, expected: int) -> bool:
@@ -260,7 +288,33 @@ def _insert_resource(
     }
     names = ", ".join(values)
     places = ", ".join(f":{name}" for name in values)
-    return tx.insert(f"INSERT INTO {TABLES[level]} ({names}) VALUES ({places}) RETURNING id", **values)
+    row = tx.insert(f"INSERT INTO {TABLES[level]} ({names}) VALUES ({places}) RETURNING id", **values)
+    if main_tags.sequences:
+        metadata.put(tx, level, row, metadata.MAIN_DICOM_SEQUENCES, main_tags.sequences.encode(), 0)
+    return row
+
+
+def write_main_tags(tx: Transaction, level: Level, row: int, main_tags: MainTagValues) -> None:
+    """Put other main tags in place of those of a resource."""
+    values: dict[str, SqlValue] = {
+        "tags": encode_tags(main_tags.tags),
+        "signature_row": signature_row(tx, main_tags.signature),
+        **search_values(level, main_tags.tags),
+    }
+    if level is Level.INSTANCE:
+        values["sop_instance_uid"] = values["sop_instance_uid"] or ""
+    assignments = ", ".join(f"{name} = :{name}" for name in values)
+    tx.run(f"UPDATE {TABLES[level]} SET {assignments} WHERE id = :row", row=row, **values)
+    if level is not Level.INSTANCE:
+        if main_tags.sequences:
+            metadata.put(tx, level, row, metadata.MAIN_DICOM_SEQUENCES, main_tags.sequences.encode(), 0)
+        else:
+            metadata.discard(tx, level, row, metadata.MAIN_DICOM_SEQUENCES)
+    indexed = tag_indexes.declared(tx)
+    if indexed:
+        anchor = Level.PATIENT if level is Level.PATIENT else Level.STUDY
+        where = Anchor(anchor, lineage(tx, level, row)[anchor])
+        tag_indexes.enter(tx, where, tag_indexes.of_main_tags(indexed, main_tags.tags))
 
 
 def signature_row(tx: Transaction, signature: str) -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from amonsul.database import labels, metadata, resources
-from amonsul.database.columns import search_values
-from amonsul.database.encoding import encode_tags
-from amonsul.database.engine import SqlValue, Transaction
+from amonsul.database.engine import Transaction
 from amonsul.database.resources import TABLES
-from amonsul.database.storing import MainTagValues
+from amonsul.database.storing import MainTagValues, write_main_tags
 from amonsul.dicom.levels import Level, OrthancId
 
 Ancestry = tuple[OrthancId, OrthancId, OrthancId, OrthancId]
@@ -74,17 +72,6 @@ def number_of_instances(tx: Transaction, level: Level, orthanc_id: OrthancId) ->
 
 def set_main_tags(tx: Transaction, level: Level, orthanc_id: OrthancId, values: MainTagValues) -> None:
     """Put other main tags in place of those of a patient, study or series; harmless if it is gone."""
-    columns: Mapping[str, SqlValue] = {
-        "tags": encode_tags(values.tags),
-        "signature_row": _signature_row(tx, values.signature),
-        **search_values(level, values.tags),
-    }
-    assignments = ", ".join(f"{name} = :{name}" for name in columns)
-    tx.run(f"UPDATE {TABLES[level]} SET {assignments} WHERE orthanc_id = :orthanc_id", orthanc_id=orthanc_id, **columns)
-
-
-def _signature_row(tx: Transaction, signature: str) -> int:
-    row = tx.one("SELECT id FROM signatures WHERE signature = :signature", signature=signature)
+    row = resources.row_of(tx, level, orthanc_id)
     if row is not None:
-        return int(row[0])
-    return tx.insert("INSERT INTO signatures (signature) VALUES (:signature) RETURNING id", signature=signature)
+        write_main_tags(tx, level, row, values)

@@ -40,6 +40,10 @@ class Header:
     pixel_data_offset: int | None = None
     pixel_data_vr: str | None = None
 
+    def element(self, tag: Tag) -> Element | None:
+        """One attribute; group 0002 is in the meta header."""
+        return (self.file_meta if tag >> 16 == 2 else self.data_set).get(tag)
+
 
 def encode_header(header: Header) -> bytes:
     """Pack a header; `decode_header` gives an equal one back."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
+
+import orjson
 
 from amonsul.dicom.elements import DataSet, Tag, format_tag
-from amonsul.dicom.json_tags import MAX_LENGTH, is_short, text_of
+from amonsul.dicom.json_tags import MAX_LENGTH, full, is_short, text_of
 from amonsul.dicom.levels import Level
+
+_LONGEST_SEQUENCES: Final = 1 << 16
 
 _MAIN_TAGS: Mapping[Level, Sequence[int]] = {
     Level.PATIENT: (
@@ -104,3 +109,10 @@ class MainTags:
                 if text is not None and is_short(text, MAX_LENGTH):
                     found[tag] = text
         return found
+
+    def sequences(self, level: Level, data_set: DataSet) -> str:
+        """Those of the attributes that are sequences, as JSON in the full form; empty without any, or if it is long."""
+        known = ((tag, data_set.get(tag)) for tag in self._tags[level])
+        found = {tag: element for tag, element in known if element is not None and element.vr == "SQ"}
+        text = orjson.dumps(full(found)).decode() if found else ""
+        return text if len(text) <= _LONGEST_SEQUENCES else ""

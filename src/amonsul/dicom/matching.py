@@ -127,7 +127,7 @@ def matches(match: Match, value: str | None, case_sensitive: bool = True) -> boo
         case ListOf(wanted_values):
             return any(one in wanted_values for one in values)
         case Range(low, high):
-            return any((low is None or low <= one) and (high is None or one <= high) for one in map(_undotted, values))
+            return any((low is None or low <= one) and (high is None or one <= high) for one in map(undotted, values))
         case WildCard(pattern):
             satisfied = _pattern(pattern)
             return any(map(satisfied, values)) or (len(values) > 1 and satisfied(value))
@@ -165,7 +165,7 @@ def _sounds_like(codes: tuple[str, ...], name: str) -> bool:
     )
 
 
-def _undotted(value: str) -> str:
+def undotted(value: str) -> str:
     """A date or time without the separators of ACR-NEMA: `2004.01.19`, `07:27:30` (PS3.5 §6.2)."""
     if value[4:5] == "." and value[7:8] == ".":
         return value.replace(".", "")
@@ -234,13 +234,13 @@ _LAST_DATE_TIME = "99991231235959.999999"
 def _date_range(key: str) -> Range:
     low, high = _bounds(key)
     for bound in (low, high):
-        if bound and not _DATE.fullmatch(_undotted(bound)):
+        if bound and not _DATE.fullmatch(undotted(bound)):
             raise ParameterOutOfRange("A range of dates is malformed")
-    return Range(_undotted(low) or None, _undotted(high) + _LAST_DATE_TIME[len(_undotted(high)) : 8] if high else None)
+    return Range(undotted(low) or None, undotted(high) + _LAST_DATE_TIME[len(undotted(high)) : 8] if high else None)
 
 
 def _time_range(key: str) -> Range:
-    low, high = (_undotted(bound) for bound in _bounds(key))
+    low, high = (undotted(bound) for bound in _bounds(key))
     for bound in (low, high):
         if bound and not _TIME.fullmatch(bound):
             raise ParameterOutOfRange("A range of times is malformed")

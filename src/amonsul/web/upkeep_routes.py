@@ -12,8 +12,11 @@ from amonsul.web.routing import Body, Parameter, Route
 
 _TEXT: Final = "text/plain"
 _RECONSTRUCT_FILES: Final = Parameter(
-    "ReconstructFiles", "Also store the files as the configuration says now (`StorageCompression`).", "boolean"
+    "ReconstructFiles",
+    "Also store the files as the configuration says now: `StorageCompression`, `IngestTranscoding`.",
+    "boolean",
 )
+_ASYNCHRONOUS: Final = Parameter("Asynchronous", "Do it as a job, and answer with its identifier.", "boolean")
 _TAGS: Final = {
     Level.PATIENT: "Patients",
     Level.STUDY: "Studies",
@@ -33,7 +36,7 @@ def upkeep_routes() -> Iterator[Route]:
         "Writes the index anew from the files, after changes of `ExtraMainDicomTags`, `Dictionary`, `DefaultEncoding`.",
         body=Body.SMALL,
         request_types=("application/json",),
-        fields=(_RECONSTRUCT_FILES,),
+        fields=(_RECONSTRUCT_FILES, _ASYNCHRONOUS),
         answers=_TEXT,
     )
     yield Route(
@@ -86,6 +89,6 @@ def upkeep_routes() -> Iterator[Route]:
             "Writes the index anew from the files.",
             body=Body.SMALL,
             request_types=("application/json",),
-            fields=(_RECONSTRUCT_FILES, this_level),
+            fields=(_RECONSTRUCT_FILES, this_level, _ASYNCHRONOUS),
             answers=_TEXT,
         )

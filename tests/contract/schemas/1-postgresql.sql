@@ -117,6 +117,22 @@ CREATE INDEX instances_by_sop_instance_uid ON instances (sop_instance_uid);;
 CREATE TABLE condemned (
     series_row BIGINT PRIMARY KEY
 );;
+CREATE TABLE tag_indexes (
+    tag BIGINT PRIMARY KEY,
+    is_ready BIGINT NOT NULL DEFAULT 0
+);;
+CREATE TABLE tag_values (
+    tag BIGINT NOT NULL,
+    value TEXT COLLATE "C" NOT NULL,
+    level BIGINT NOT NULL,
+    resource_row BIGINT NOT NULL,
+    PRIMARY KEY (tag, value, level, resource_row)
+);;
+CREATE INDEX tag_values_by_resource ON tag_values (resource_row, level, tag, value);;
+CREATE TABLE tag_asks (
+    tag BIGINT PRIMARY KEY,
+    asks BIGINT NOT NULL
+);;
 CREATE TABLE headers (
     instance_row BIGINT PRIMARY KEY,
     header BYTEA NOT NULL
@@ -201,7 +217,8 @@ CREATE TABLE statistics (
     disk_size BIGINT NOT NULL DEFAULT 0,
     uncompressed_size BIGINT NOT NULL DEFAULT 0,
     last_change BIGINT NOT NULL DEFAULT 0,
-    last_export BIGINT NOT NULL DEFAULT 0
+    last_export BIGINT NOT NULL DEFAULT 0,
+    indexed_tags TEXT NOT NULL DEFAULT ''
 );;
 INSERT INTO statistics (id) VALUES (1);;
 CREATE TABLE jobs (

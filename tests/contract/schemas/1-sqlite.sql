@@ -117,6 +117,22 @@ CREATE INDEX instances_by_sop_instance_uid ON instances (sop_instance_uid);;
 CREATE TABLE condemned (
     series_row INTEGER PRIMARY KEY
 );;
+CREATE TABLE tag_indexes (
+    tag INTEGER PRIMARY KEY,
+    is_ready INTEGER NOT NULL DEFAULT 0
+);;
+CREATE TABLE tag_values (
+    tag INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    resource_row INTEGER NOT NULL,
+    PRIMARY KEY (tag, value, level, resource_row)
+) WITHOUT ROWID;;
+CREATE INDEX tag_values_by_resource ON tag_values (resource_row, level, tag, value);;
+CREATE TABLE tag_asks (
+    tag INTEGER PRIMARY KEY,
+    asks INTEGER NOT NULL
+);;
 CREATE TABLE headers (
     instance_row INTEGER PRIMARY KEY,
     header BLOB NOT NULL
@@ -201,7 +217,8 @@ CREATE TABLE statistics (
     disk_size INTEGER NOT NULL DEFAULT 0,
     uncompressed_size INTEGER NOT NULL DEFAULT 0,
     last_change INTEGER NOT NULL DEFAULT 0,
-    last_export INTEGER NOT NULL DEFAULT 0
+    last_export INTEGER NOT NULL DEFAULT 0,
+    indexed_tags TEXT NOT NULL DEFAULT ''
 );;
 INSERT INTO statistics (id) VALUES (1);;
 CREATE TABLE jobs (

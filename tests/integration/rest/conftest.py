@@ -15,12 +15,13 @@ from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.kind import Kinds
 from amonsul.jobs.kinds.archive import archive_kind, media_kind
 from amonsul.jobs.kinds.merge_study import merge_study
+from amonsul.jobs.kinds.reconstruct import reconstruct_kind
 from amonsul.jobs.kinds.resource_modification import resource_modification
 from amonsul.jobs.kinds.split_study import split_study
 from amonsul.web.services import Services
 from tests.integration.rest.serving import serving_archive
 
-KINDS = (resource_modification, split_study, merge_study, archive_kind, media_kind)
+KINDS = (resource_modification, split_study, merge_study, archive_kind, media_kind, reconstruct_kind)
 
 
 @pytest.fixture

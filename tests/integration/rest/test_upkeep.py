@@ -129,6 +129,19 @@ def test_reconstruction(client: httpx.Client, instance: str) -> None:
     assert client.post("/series/nope/reconstruct").status_code == 404
 
 
+def test_reconstruction_as_a_job(client: httpx.Client, instance: str) -> None:
+    instance_id = instance.rpartition("/")[2]
+    for path, resources in ((instance, [{"ID": instance_id, "Type": "Instance"}]), ("/tools", None)):
+        begun = client.post(f"{path}/reconstruct", json={"Asynchronous": True, "ReconstructFiles": True}).json()
+        assert begun["Path"] == f"/jobs/{begun['ID']}"
+        while (job := client.get(begun["Path"]).json())["State"] in ("Pending", "Running"):
+            pass
+        assert (job["State"], job["Type"], job["Progress"]) == ("Success", "Reconstruct", 100)
+        assert job["Content"]["InstancesCount"] == 1
+        assert job["Content"].get("Resources") == resources
+    assert client.post("/series/nope/reconstruct", json={"Asynchronous": True}).status_code == 404
+
+
 def test_what_only_a_look_at_each_header_decides_is_not_counted(client: httpx.Client, instance: str) -> None:
     query = {"Level": "Instance", "Query": {"KVP": "120"}}
     assert client.post("/tools/find", json=query).status_code == 200

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amonsul.archive import reconstruct as verbs
+from amonsul.archive.reconstruct import Scope
 from amonsul.dicom.levels import Level
 from amonsul.errors import BadFileFormat
+from amonsul.jobs.kinds.reconstruct import Reconstruct
 from amonsul.web.json_body import Json, parse
+from amonsul.web.rest import jobs
 from amonsul.web.rest.resources import identifier
 from amonsul.web.services import Services
 from amonsul.web.values import TEXT_TYPE, Request, Response
@@ -16,19 +19,27 @@ from amonsul.web.values import TEXT_TYPE, Request, Response
 def reconstruct(level: Level, services: Services, request: Request) -> Response:
     """POST /{level}/{id}/reconstruct."""
     options = _options(request)
-    verbs.reconstruct(
-        services.archive,
+    scope = Scope(
         level,
         identifier(request),
         files=_flag(options, "ReconstructFiles"),
         only_this_level=_flag(options, "LimitToThisLevelMainDicomTags"),
     )
-    return Response(200, TEXT_TYPE)
+    return _reconstruct(services, scope, options)
 
 
 def reconstruct_all(services: Services, request: Request) -> Response:
     """POST /tools/reconstruct."""
-    verbs.reconstruct_all(services.archive, files=_flag(_options(request), "ReconstructFiles"))
+    options = _options(request)
+    return _reconstruct(services, Scope(files=_flag(options, "ReconstructFiles")), options)
+
+
+def _reconstruct(services: Services, scope: Scope, options: Mapping[str, Json]) -> Response:
+    services.archive.require_writable()
+    parameters = jobs.parse_parameters(options)
+    if not parameters.synchronous:
+        return jobs.answer(services, Reconstruct(scope, verbs.count(services.archive, scope)), parameters)
+    verbs.reconstruct(services.archive, services.codecs, scope)
     return Response(200, TEXT_TYPE)
 
 
