@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pydicom.uid import JPEGLSLossless, RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    HEVCM10P51,
+    HEVCMP51,
+    MPEG2MPML,
+    MPEG4HP41,
+    MPEG4HP41F,
+    MPEG4HP42STEREO,
+    UID,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from amonsul.web.dicomweb.settings import DicomWebSettings, OtherBinary
 from amonsul.web.services import Services
@@ -217,6 +228,72 @@ def test_animations_have_all_frames(client: httpx.Client) -> None:
     answer = client.get(f"{packaged(client, 'SC_rgb_rle_2frame.dcm')}/rendered", headers={"accept": "image/gif"})
     with Image.open(io.BytesIO(answer.content)) as picture:
         assert getattr(picture, "n_frames", 1) == 2
+
+
+def test_pictures_of_all_frames_come_in_parts(client: httpx.Client) -> None:
+    path = packaged(client, "SC_rgb_rle_2frame.dcm")
+    study, series = path.split("/series")[0], path.split("/instances")[0]
+    other = {
+        "StudyInstanceUID": study.rpartition("/")[2],
+        "SeriesInstanceUID": series.rpartition("/")[2],
+    }
+    assert client.post("/instances", content=dicom_file(pixels=0, attributes=other)).status_code == 200
+    for resource in (study, series, path, f"{path}/frames/1,2"):
+        answer = client.get(f"{resource}/rendered", headers={"accept": 'multipart/related; type="image/png"'})
+        assert answer.headers["content-type"].startswith('multipart/related; type="image/png"')
+        parts = parts_of(answer)
+        url = str(client.base_url).rstrip("/") + path
+        assert [headers["content-location"] for headers, _ in parts] == [f"{url}/frames/{n}/rendered" for n in (1, 2)]
+        for _, data in parts:
+            with Image.open(io.BytesIO(data)) as picture:
+                assert (picture.format, picture.size) == ("PNG", (100, 100))
+    (part,) = parts_of(client.get(f"{path}/thumbnail", headers={"accept": "multipart/related; type=image/*"}))
+    assert part[0]["content-type"] == "image/jpeg"
+    assert client.get(f"{path}/frames/1,2/rendered", headers={"accept": "image/png"}).status_code == 406
+    assert client.get(f"{path}/frames/3/rendered").status_code == 400
+
+
+def test_in_parts_there_are_no_pictures_of_what_has_none(client: httpx.Client) -> None:
+    for number in (1, 2):
+        client.post("/instances", content=dicom_file(1, 1, 1, number, pixels=0))
+    answer = client.get(f"{STUDY}/rendered", headers={"accept": "multipart/related; type=image/jpeg"})
+    assert answer.status_code == 406
+
+
+@pytest.mark.parametrize(
+    ("transfer_syntax_uid", "kind"),
+    [
+        (MPEG2MPML, "video/mpeg"),
+        (MPEG4HP41, "video/mp4"),
+        (MPEG4HP42STEREO, "video/mp4"),
+        (HEVCMP51, "video/mp4"),
+        (HEVCM10P51, "video/mp4"),
+        (MPEG4HP41F, "video/mp4"),
+    ],
+)
+def test_a_video_is_rendered_as_itself(client: httpx.Client, transfer_syntax_uid: str, kind: str) -> None:
+    stream = bytes(range(256)) * 4
+    data_set = dcmread(io.BytesIO(dicom_file(pixels=16)))
+    data_set.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    data_set.NumberOfFrames = 25
+    data_set.PixelData = encapsulate([stream])
+    data_set["PixelData"].is_undefined_length = True
+    written = io.BytesIO()
+    data_set.save_as(written)
+    assert client.post("/instances", content=written.getvalue()).status_code == 200
+    answer = client.get(f"{INSTANCE}/rendered", headers={"accept": kind})
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, kind, stream)
+    part = client.get(f"{INSTANCE}/rendered", headers={"range": "bytes=256-511"})
+    assert (part.status_code, part.content) == (206, stream[256:512])
+    assert client.get(f"{INSTANCE}/rendered", headers={"accept": "image/jpeg"}).status_code == 406
+
+
+def test_annotations_that_are_not_drawn_are_told(client: httpx.Client) -> None:
+    path = packaged(client, "CT_small.dcm")
+    answer = client.get(f"{path}/rendered?annotation=patient&iccprofile=srgb")
+    assert answer.headers["warning"].startswith("299 ")
+    assert answer.headers["warning"].endswith("no support for annotation and iccprofile")
+    assert "warning" not in client.get(f"{path}/rendered?iccprofile=no").headers
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from amonsul.dicom import content
 from amonsul.dicom.uids import transfer_syntax
 from amonsul.errors import InexistentItem
 from amonsul.web.dicomweb.frames import all_frames
-from amonsul.web.dicomweb.locate import PIECE, named_resources, slices, view_of
+from amonsul.web.dicomweb.locate import named_resources, ranged, slices, view_of
 from amonsul.web.dicomweb.negotiation import (
     MULTIPART,
     OCTET_STREAM,
@@ -21,9 +21,8 @@ from amonsul.web.dicomweb.negotiation import (
     accepted,
     multipart_response,
 )
-from amonsul.web.ranges import content_range, parse_range
 from amonsul.web.services import Services
-from amonsul.web.values import BINARY_TYPE, Headers, Request, Response, Stream
+from amonsul.web.values import BINARY_TYPE, Request, Response
 
 _PIXEL_DATA = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 
@@ -41,7 +40,7 @@ def get_bulk_data(services: Services, request: Request) -> Response:
     found = content.lookup(view, [*path, "0"] if is_pixels else path, dictionary, services.archive.settings.limits)
     value = memoryview(orjson.dumps(found)) if isinstance(found, list) else found
     if is_alone:
-        return _alone(request, value)
+        return ranged(request, value, BINARY_TYPE)
     return multipart_response(OCTET_STREAM, (Part((("Content-Type", OCTET_STREAM),), slices(value)),))
 
 
@@ -55,18 +54,6 @@ def _is_alone(request: Request) -> bool:
         if one.name in (OCTET_STREAM, "application/*"):
             return True
     raise NotAcceptable("bulk data are sent as application/octet-stream, alone or in parts")
-
-
-def _alone(request: Request, value: memoryview) -> Response:
-    """A value, or the part of it that a Range header names."""
-    interval = parse_range(request.header(b"range"), len(value))
-    start, end = interval or (0, len(value))
-    headers: Headers = ((b"accept-ranges", b"bytes"),)
-    if interval is not None:
-        headers = (content_range(start, end, len(value)), *headers)
-    chosen = value[start:end]
-    body = bytes(chosen) if len(chosen) <= PIECE else Stream(slices(chosen), len(chosen))
-    return Response(200 if interval is None else 206, BINARY_TYPE, body, headers)
 
 
 def _index(step: str) -> str:

@@ -45,11 +45,12 @@ _MEDIA_TYPES: Mapping[str, tuple[str, ...]] = {
     "image/jp2": (syntaxes.JPEG_2000_LOSSLESS, syntaxes.JPEG_2000),
     "image/jphc": (syntaxes.HTJ2K_LOSSLESS, syntaxes.HTJ2K_LOSSLESS_RPCL, syntaxes.HTJ2K),
     "image/jxl": (syntaxes.JPEG_XL_LOSSLESS, syntaxes.JPEG_XL_JPEG, syntaxes.JPEG_XL),
-    "video/mpeg": ("1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.101"),
-    "video/mp4": tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(102, 109)),
+    "video/mpeg": tuple(f"1.2.840.10008.1.2.4.{number}{end}" for end in ("", ".1") for number in (100, 101)),
+    "video/mp4": tuple(f"1.2.840.10008.1.2.4.{number}{end}" for end in ("", ".1") for number in range(102, 109)),
 }
 """Media types of compressed frames with their transfer syntaxes, the default first (PS3.18 Table 8.7.3-5)."""
-_BY_SYNTAX = {uid: name for name, uids in _MEDIA_TYPES.items() for uid in uids}
+MEDIA_TYPE_OF = {uid: name for name, uids in _MEDIA_TYPES.items() for uid in uids}
+"""The same by transfer syntax."""
 _OLD_NAMES = {"image/x-dicom-rle": "image/dicom-rle", "image/x-jls": "image/jls", "image/dicom+jpeg": "image/jpeg"}
 
 
@@ -90,7 +91,7 @@ def get_pixel_data(services: Services, request: Request) -> Response:
         for instance in instances:
             try:
                 frames = _frames_of(services, instance)
-            except BadRequest:  # without pixels
+            except (BadRequest, BadFileFormat):  # without pixels, or with less than it says
                 continue
             yield from _parts(services, frames, None, target, url_of(base_url(services, request), frames.data_set))
 
@@ -167,7 +168,7 @@ def _frame(services: Services, frames: Frames, number: int, target: str) -> tupl
         data = frame_in(frames, number - 1, uid, services.codecs, services.settings.lossy_quality)
     except NotImplementedHere as error:
         raise NotAcceptable(error.details) from error
-    name = _BY_SYNTAX.get(uid, OCTET_STREAM)
+    name = MEDIA_TYPE_OF.get(uid, OCTET_STREAM)
     return data, name, uid
 
 

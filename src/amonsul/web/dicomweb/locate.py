@@ -1,4 +1,4 @@
-"""From the UIDs of a URL to what is stored, and to its bytes."""
+"""From the UIDs of a URL to what is stored, to its bytes, and to an answer with a part of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.matching import SingleValue
 from amonsul.dicom.query import Constraint, Query
 from amonsul.errors import InexistentItem
+from amonsul.web.ranges import content_range, parse_range
+from amonsul.web.values import Headers, Request, Response, Stream
 
 PIECE = 1 << 20
 """Of an answer that is streamed: large, as each piece crosses into a thread once."""
@@ -102,6 +104,18 @@ def slices(view: memoryview) -> Iterator[bytes]:
     """Bytes in large pieces."""
     for start in range(0, len(view), PIECE):
         yield bytes(view[start : start + PIECE])
+
+
+def ranged(request: Request, data: memoryview, content_type: bytes, headers: Headers = ()) -> Response:
+    """Bytes, or the part of them that a Range header names."""
+    interval = parse_range(request.header(b"range"), len(data))
+    start, end = interval or (0, len(data))
+    headers = (*headers, (b"accept-ranges", b"bytes"))
+    if interval is not None:
+        headers = (*headers, content_range(start, end, len(data)))
+    chosen = data[start:end]
+    body = bytes(chosen) if len(chosen) <= PIECE else Stream(slices(chosen), len(chosen))
+    return Response(200 if interval is None else 206, content_type, body, headers)
 
 
 def spooled_pieces(spooled: Spooled) -> Iterator[bytes]:

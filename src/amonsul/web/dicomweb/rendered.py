@@ -1,14 +1,17 @@
 """Pictures of instances: rendered resources and thumbnails (PS3.18 §10.4.1.1.3, §10.4.1.1.4), and documents and videos.
 
-Without a window the values that occur are stretched to the full range; a window shows modality values. Of a study or a
-series the instance in the middle is shown, for want of anything better.
+Without a window the values that occur are stretched to the full range; a window shows modality values. In parts, all
+frames of all instances are shown; a single picture of a study or a series is that of the instance in the middle, for
+want of anything better.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import replace
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy
 from PIL import Image
@@ -25,6 +28,7 @@ from amonsul.errors import (
     InexistentItem,
     NotImplementedHere,
     ParameterOutOfRange,
+    UnknownResource,
 )
 from amonsul.imaging.colour import Palette, palette_of
 from amonsul.imaging.decode import decode_frame
@@ -33,15 +37,20 @@ from amonsul.imaging.grayscale import VoiLutFunction
 from amonsul.imaging.pictures import jpeg, png
 from amonsul.imaging.pixels import Array, Pixels
 from amonsul.imaging.render import Rendering, fitted, in_viewport, preview, preview_frame, rendered_frame
-from amonsul.protocols.media_types import choose
+from amonsul.protocols.media_types import MediaType, choose
 from amonsul.web.auth import SANDBOX
-from amonsul.web.dicomweb.locate import named_resources, slices, view_of
-from amonsul.web.dicomweb.negotiation import NotAcceptable, accepted
+from amonsul.web.dicomweb.addresses import base_url, url_of
+from amonsul.web.dicomweb.frames import MEDIA_TYPE_OF, parse_frames
+from amonsul.web.dicomweb.locate import instances_of, named_resources, ranged, view_of
+from amonsul.web.dicomweb.negotiation import MULTIPART, OCTET_STREAM, NotAcceptable, Part, accepted, multipart_response
 from amonsul.web.services import Services
-from amonsul.web.values import Request, Response, Stream
+from amonsul.web.values import Headers, Request, Response
+
+logger = logging.getLogger(__name__)
 
 JPEG, PNG, GIF, PDF = "image/jpeg", "image/png", "image/gif", "application/pdf"
 _PICTURES = (JPEG, PNG, GIF)
+_VIDEOS = ("video/mp4", "video/mpeg")
 _MAX_ANIMATION = 512
 _THUMBNAIL = 256
 _SERVICE = "in WADO-RS Retrieve Rendered Transaction must be"
@@ -51,11 +60,10 @@ _FUNCTIONS = {
     "linear-exact": VoiLutFunction.LINEAR_EXACT,
     "sigmoid": VoiLutFunction.SIGMOID,
 }
-_MP4 = tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(102, 109))
 
 
 def get_rendered(services: Services, request: Request) -> Response:
-    """GET …/rendered of a study, series, instance or frame."""
+    """GET …/rendered of a study, series, instance or frames."""
     return _answer(services, request, is_thumbnail=False)
 
 
@@ -64,48 +72,127 @@ def get_thumbnail(services: Services, request: Request) -> Response:
     return _answer(services, request, is_thumbnail=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """How a client wants to see a frame."""
+
+    rendering: Rendering | None
+    viewport: Viewport | None
+    quality: int
+    is_thumbnail: bool
+
+    def picture(self, services: Services, frames: Frames, frame: int) -> Array:
+        """A frame as it is shown; frames count from 0.
+
+        Raises:
+            ParameterOutOfRange: it cannot be shown so.
+        """
+        region = self.viewport[2] if self.viewport is not None else None
+        try:
+            if self.rendering is not None:
+                shown = rendered_frame(frames, frame, services.codecs, self.rendering)
+            elif region is not None:
+                # What is not shown does not count for the range of values.
+                shown = preview(_cut(decode_frame(frames, frame, services.codecs), region), _palette(frames))
+                region = None
+            else:
+                shown = preview_frame(frames, frame, services.codecs)
+        except NotImplementedHere as error:
+            raise ParameterOutOfRange(error.details) from error
+        if self.viewport is not None:
+            return in_viewport(shown, self.viewport[0], self.viewport[1], region)
+        if self.is_thumbnail and max(shown.shape[:2]) > _THUMBNAIL:
+            return fitted(shown, _THUMBNAIL, _THUMBNAIL, is_smooth=True)
+        return shown
+
+
 def _answer(services: Services, request: Request, *, is_thumbnail: bool) -> Response:
-    quality = parse_quality(request.query.get("quality"), services.settings.lossy_quality)
-    viewport = _viewport(request.query.get("viewport"))
-    rendering = _rendering(request.query.get("window"))
-    number = _frame_number(request.params.get("frames"))
+    wish = _Wish(
+        rendering=_rendering(request.query.get("window")),
+        viewport=_viewport(request.query.get("viewport")),
+        quality=parse_quality(request.query.get("quality"), services.settings.lossy_quality),
+        is_thumbnail=is_thumbnail,
+    )
+    numbers = parse_frames(request.params["frames"]) if "frames" in request.params else None
+    name = _in_parts_as(accepted(request))
+    if name is not None:
+        response = _parts_response(services, request, wish, name, numbers)
+    else:
+        response = _single(services, request, wish, numbers)
+    return replace(response, headers=(*response.headers, *_warnings(services, request)))
+
+
+def _in_parts_as(ranges: Sequence[MediaType]) -> str | None:
+    """The media type of the parts if pictures are wanted in parts; None if a single one is."""
+    for one in ranges:
+        if one.name == MULTIPART:
+            name = choose((MediaType(one.root),), _PICTURES) if one.root else JPEG
+            if name is not None:
+                return name
+        elif choose((one,), (*_PICTURES, PDF, *_VIDEOS)) is not None:
+            return None
+    return None
+
+
+def _single(services: Services, request: Request, wish: _Wish, numbers: Sequence[int] | None) -> Response:
     instance = _one_instance(services, request)
     header = read.header(services.archive, instance.orthanc_id)
     view = view_of(services.archive, instance.orthanc_id)
-    if not is_thumbnail and number is None and (other := _no_picture(request, header, view)) is not None:
+    if not wish.is_thumbnail and numbers is None and (other := _no_picture(request, header, view)) is not None:
         return other
     name = choose(accepted(request), _PICTURES)
-    if name is None:
-        raise NotAcceptable("pictures are sent as image/jpeg, image/png or image/gif")
+    if name is None or (numbers is not None and len(numbers) != 1):
+        raise NotAcceptable("pictures are sent as image/jpeg, image/png or image/gif; several of them in parts")
     try:
         frames = Frames(view, header)
         count = frames.count
     except (BadRequest, NotImplementedHere) as error:
         raise ParameterOutOfRange(error.details) from error
+    if name == GIF and numbers is None and not wish.is_thumbnail and 1 < count <= _MAX_ANIMATION:
+        return Response(200, GIF.encode(), gif([wish.picture(services, frames, frame) for frame in range(count)]))
+    return encoded(wish.picture(services, frames, (numbers or (1,))[0] - 1), name, wish.quality)
 
-    def picture(frame: int) -> Array:
-        try:
-            if rendering is not None:
-                shown = rendered_frame(frames, frame, services.codecs, rendering)
-            elif viewport is not None and viewport[2] is not None:
-                # What is not shown does not count for the range of values.
-                pixels = decode_frame(frames, frame, services.codecs)
-                shown = preview(_cut(pixels, viewport[2]), _palette(frames))
-                return in_viewport(shown, viewport[0], viewport[1])
-            else:
-                shown = preview_frame(frames, frame, services.codecs)
-        except NotImplementedHere as error:
-            raise ParameterOutOfRange(error.details) from error
-        if viewport is not None:
-            width, height, region = viewport
-            return in_viewport(shown, width, height, region)
-        if is_thumbnail and max(shown.shape[:2]) > _THUMBNAIL:
-            return fitted(shown, _THUMBNAIL, _THUMBNAIL, is_smooth=True)
-        return shown
 
-    if name == GIF and number is None and not is_thumbnail and 1 < count <= _MAX_ANIMATION:
-        return Response(200, GIF.encode(), gif([picture(frame) for frame in range(count)]))
-    return encoded(picture((number or 1) - 1), name, quality)
+def _parts_response(
+    services: Services, request: Request, wish: _Wish, name: str, numbers: Sequence[int] | None
+) -> Response:
+    """All frames of all instances that have any, or those with the given numbers; of a thumbnail one."""
+    if wish.is_thumbnail:
+        instances = [_one_instance(services, request)]
+    else:
+        instances = list(instances_of(services.archive, named_resources(services.archive, request.params)))
+    base = base_url(services, request)
+
+    def parts() -> Iterator[Part]:
+        for instance in instances:
+            try:
+                header = read.header(services.archive, instance.orthanc_id)
+                frames = Frames(view_of(services.archive, instance.orthanc_id), header)
+                chosen = (1,) if wish.is_thumbnail else range(1, frames.count + 1)
+                for number in numbers or chosen:
+                    data = encoded(wish.picture(services, frames, number - 1), name, wish.quality).body
+                    assert isinstance(data, bytes)
+                    where = f"{url_of(base, header.data_set)}/frames/{number}/rendered"
+                    yield Part((("Content-Type", name), ("Content-Location", where)), (data,))
+            except (BadRequest, BadFileFormat, NotImplementedHere, UnknownResource) as error:
+                if len(instances) == 1:
+                    raise
+                logger.info("instance %s is left out of pictures: %s", instance.orthanc_id, error)
+
+    every = parts()
+    first = next(every, None)  # what cannot be done shows before the status line is out
+    if first is None:
+        raise NotAcceptable("there is no picture in it")
+    return multipart_response(name, chain((first,), every))
+
+
+def _warnings(services: Services, request: Request) -> Headers:
+    """What was asked for and is not done (PS3.18 §8.3.5.1)."""
+    passed_over = [name for name in ("annotation", "iccprofile") if request.query.get(name, "no") != "no"]
+    if not passed_over:
+        return ()
+    text = f"299 {base_url(services, request)}: There is no support for {' and '.join(passed_over)}"
+    return ((b"warning", text.encode()),)
 
 
 def _cut(pixels: Pixels, region: tuple[int, int, int, int]) -> Pixels:
@@ -144,11 +231,10 @@ def _no_picture(request: Request, header: Header, view: memoryview) -> Response 
     """An encapsulated document or a video, as it is; None if it is neither, or a picture is wanted of it."""
     ranges = accepted(request)
     if is_video(header.transfer_syntax_uid):
-        name = "video/mp4" if header.transfer_syntax_uid in _MP4 else "video/mpeg"
+        name = MEDIA_TYPE_OF.get(header.transfer_syntax_uid, OCTET_STREAM)
         if not any(one.accepts(name) for one in ranges):
             raise NotAcceptable(f"this video is sent as {name}")
-        data = memoryview(Frames(view, header).frame_bytes(0))
-        return Response(200, name.encode(), Stream(slices(data), len(data)))
+        return ranged(request, memoryview(Frames(view, header).frame_bytes(0)), name.encode())
     if Tag(0x00420011) not in header.data_set:
         return None
     element = header.data_set.get(Tag(0x00420012))
@@ -162,7 +248,7 @@ def _no_picture(request: Request, header: Header, view: memoryview) -> Response 
     length = header.data_set.get(Tag(0x00420015))
     if length is not None and isinstance(length.value, list) and length.value and isinstance(length.value[0], int):
         found = found[: length.value[0]]
-    return Response(200, PDF.encode(), Stream(slices(found), len(found)), SANDBOX)
+    return ranged(request, found, PDF.encode(), SANDBOX)
 
 
 def _one_instance(services: Services, request: Request) -> Resource:
@@ -241,17 +327,3 @@ def _rendering(text: str | None) -> Rendering | None:
     if function is None:
         raise ParameterOutOfRange(f'The third argument to "window" {_SERVICE} one of {", ".join(_FUNCTIONS)}')
     return Rendering(window_center=center, window_width=width, function=function)
-
-
-def _frame_number(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        if len(text) > 11 or not text.isascii():
-            raise ValueError
-        number = int(text)
-    except ValueError:
-        raise BadFileFormat from None
-    if number < 1:
-        raise ParameterOutOfRange(f"Invalid frame number (must be > 0): {number}")
-    return number

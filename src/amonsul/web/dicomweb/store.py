@@ -217,6 +217,7 @@ def _fail(outcome: _Outcome, data_set: DataSet, reason: int) -> None:
 
 def _respond(request: Request, outcome: _Outcome, base: str) -> Response:
     model: dict[str, object] = {"00080005": {"vr": "CS", "Value": ["ISO_IR 100"]}}
+    model["00081190"] = {"vr": "UR"}  # of type 2: without a value if there is nothing to retrieve
     if outcome.stored:
         model["00081190"] = {"vr": "UR", "Value": [study_url(base, outcome.study_instance_uid)]}
     if outcome.failed:
