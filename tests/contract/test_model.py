@@ -1,7 +1,11 @@
-"""An archive does what a dictionary would: any sequence of stores, overwrites, deletions and restarts (FZ-12)."""
+"""An archive does what a dictionary would, through stores, overwrites, deletions, searches, recycling and restarts.
+
+`AMONSUL_TEST_ROUNDS=200 pytest tests/contract/test_model.py` is the full run (FZ-12).
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,6 +25,8 @@ from amonsul.blobs.filesystem import FilesystemBlobs
 from amonsul.database import SqliteSettings, open_database
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.matching import SingleValue, WildCard
+from amonsul.dicom.query import Constraint, Query
 from amonsul.errors import UnknownResource
 from tests.contract.dicom_files import instance_file
 from tests.contract.storing import store
@@ -54,6 +60,7 @@ class ArchiveModel(RuleBasedStateMachine):
         self.stack = ExitStack()
         self.nodes: dict[OrthancId, Node] = {}
         self.files: dict[OrthancId, bytes] = {}
+        self.patients: dict[OrthancId, int] = {}
         self.log: list[tuple[int, str, OrthancId]] = []
         self.last = 0
         self.archive = self.open()
@@ -66,16 +73,19 @@ class ArchiveModel(RuleBasedStateMachine):
         self.stack.callback(blobs.close)
         return Archive(database, blobs)
 
-    @initialize(overwrite=st.sampled_from(Overwrite))
-    def choose(self, overwrite: Overwrite) -> None:
+    @initialize(overwrite=st.sampled_from(Overwrite), maximum_patient_count=st.integers(0, 1))
+    def choose(self, overwrite: Overwrite, maximum_patient_count: int) -> None:
         self.overwrite = overwrite
-        self.archive = replace(self.archive, settings=replace(self.archive.settings, overwrite=overwrite))
+        self.maximum_patient_count = maximum_patient_count
+        chosen = replace(self.archive.settings, overwrite=overwrite, maximum_patient_count=maximum_patient_count)
+        self.archive = replace(self.archive, settings=chosen)
 
     @rule(patient=SMALL, study=SMALL, series=SMALL, instance=st.integers(1, 3), version=st.integers(0, 2))
     def store(self, patient: int, study: int, series: int, instance: int, version: int) -> None:
         more: dict[str, Any] = {"StudyDescription": f"version {version}", "Modality": MODALITIES[series - 1]}
         data = instance_file(patient, study, series, instance, pixels=bytes(100 * version), **more)
         stored = store(self.archive, data)
+        self.patients[stored.patient_id] = patient
         ids = (stored.patient_id, stored.study_id, stored.series_id, stored.instance_id)
         present = self.files.get(stored.instance_id)
         kept = present is not None and (
@@ -86,6 +96,9 @@ class ArchiveModel(RuleBasedStateMachine):
             return
         if present is not None:
             self.forget(stored.instance_id)
+        if self.maximum_patient_count and stored.patient_id not in self.nodes:
+            for node in [node for node in self.nodes.values() if node.level is Level.PATIENT]:
+                self.forget(node.orthanc_id)
         parent: Node | None = None
         appeared = []
         for level, orthanc_id in zip(Level, ids, strict=True):
@@ -130,6 +143,22 @@ class ArchiveModel(RuleBasedStateMachine):
             edit.remove_label(self.archive, target.level, target.orthanc_id, target.label)
         edit.add_label(self.archive, target.level, target.orthanc_id, label)
         target.label = label
+
+    @rule(patient=SMALL, label=st.sampled_from(["", "a", "b"]), wild=st.booleans())
+    def search(self, patient: int, label: str, wild: bool) -> None:
+        match = WildCard(f"pid{patient}*") if wild else SingleValue(f"PID{patient}")
+        constraint = Constraint(Tag(0x00100020), match, case_sensitive=False)
+        query = Query(Level.STUDY, (constraint,), labels=frozenset({label} - {""}))
+        expected = {
+            node.orthanc_id
+            for node in self.nodes.values()
+            if node.level is Level.STUDY
+            and node.parent is not None
+            and self.patients[node.parent.orthanc_id] == patient
+            and label in ("", node.label)
+        }
+        assert set(find.find_ids(self.archive, query)) == expected
+        assert find.count(self.archive, query) == len(expected)
 
     @rule()
     def restart(self) -> None:
@@ -195,5 +224,9 @@ class ArchiveModel(RuleBasedStateMachine):
 
 TestArchiveModel = ArchiveModel.TestCase
 TestArchiveModel.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("AMONSUL_TEST_ROUNDS", 40)),
+    stateful_step_count=25,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
