@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -22,6 +22,7 @@ from amonsul.dicom.encoding import encode_file
 from amonsul.dicom.header import Header
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.pixel_cleaning import PixelCleaning
+from amonsul.dicom.quick_reader import read_quickly
 from amonsul.dicom.scanner import scan
 from amonsul.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from amonsul.errors import BadFileFormat, InexistentFile
@@ -43,7 +44,12 @@ class Transcoding:
 
 
 def load(
-    archive: Archive, instance_id: OrthancId, transfer_syntax_uid: str = "", *, with_pixels: bool = True
+    archive: Archive,
+    instance_id: OrthancId,
+    transfer_syntax_uid: str = "",
+    *,
+    stored: StoredAttachment | None = None,
+    with_pixels: bool = True,
 ) -> Dataset:
     """The data set of an instance, nothing of it decoded.
 
@@ -51,18 +57,20 @@ def load(
         archive: where.
         instance_id: of the instance.
         transfer_syntax_uid: of the file, for one that does not say it itself; asked of the index unless given.
+        stored: its file, for one who has asked for it already.
         with_pixels: False to leave out the pixel data and what follows.
 
     Raises:
         UnknownResource: there is no such instance.
         BadFileFormat: pydicom cannot read it.
     """
-    stored = read.attachment(archive, Level.INSTANCE, instance_id)
-    try:
-        with _opened(stored) as file:
-            data_set = pydicom.dcmread(file, force=True, stop_before_pixels=not with_pixels)
-    except _UNREADABLE as error:
-        raise BadFileFormat(f"cannot read the instance {instance_id}") from error
+    data = _bytes_of(stored or read.attachment(archive, Level.INSTANCE, instance_id))
+    data_set = read_quickly(data) if with_pixels else None
+    if data_set is None:
+        try:
+            data_set = pydicom.dcmread(BytesIO(data), force=True, stop_before_pixels=not with_pixels)
+        except _UNREADABLE as error:
+            raise BadFileFormat(f"cannot read the instance {instance_id}") from error
     meta = getattr(data_set, "file_meta", None)
     if meta is None:
         meta = data_set.file_meta = FileMetaDataset()
@@ -71,14 +79,17 @@ def load(
     return data_set
 
 
-def _opened(stored: StoredAttachment) -> BinaryIO:
-    """The bytes of an attachment as a file; a large one is not read into memory twice."""
+def _bytes_of(stored: StoredAttachment) -> bytes | memoryview:
+    """The bytes of an attachment; those of a large one lie in its file."""
     if stored.size > _SMALL:
         path = stored.path()
         if path is not None:
-            with contextlib.suppress(FileNotFoundError):  # overwritten since: the index knows the new one
-                return open(path, "rb")
-    return BytesIO(stored.read())
+            with (
+                contextlib.suppress(FileNotFoundError),
+                open(path, "rb") as file,
+            ):  # overwritten since: read the new one
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return stored.read()
 
 
 def save(
@@ -105,8 +116,8 @@ def save(
 
 def spooled(archive: Archive, parts: Sequence[bytes]) -> Spooled:
     """Parts of a file as a whole."""
-    if len(parts) == 1:
-        return Spooled.of(parts[0])
+    if sum(map(len, parts)) <= _SMALL:
+        return Spooled.of(b"".join(parts))
     spool = archive.blobs.spool()
     try:
         for part in parts:

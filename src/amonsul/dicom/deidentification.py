@@ -27,6 +27,7 @@ from amonsul.dicom.date_shift import days_of, shift_date, shift_date_time
 from amonsul.dicom.descriptors import Scrubber, scrubber
 from amonsul.dicom.dictionary import STANDARD, Dictionary
 from amonsul.dicom.editing import (
+    empty,
     private_creator_of,
     remove,
     sequence_items,
@@ -258,17 +259,20 @@ class _Walk:
             if self._kept_paths and any(path.tag == tag and path.leads_to(location) for path in self._kept_paths):
                 continue
             if self._removes(tag, location) or (tag & 0xFFFF == 0 and tag >> 16 > 6):
-                remove(data_set, tag)
+                remove(data_set, element.tag)
             elif tag & 0x10000:
                 if self._keep_private or tag in safe:
                     self._private(data_set, element, location)
                 else:
-                    remove(data_set, tag)
+                    remove(data_set, element.tag)
             else:
                 self._public(data_set, element, location)
 
     def _removes(self, tag: int, location: Location) -> bool:
-        return tag in self._removed or any(path.tag == tag and path.leads_to(location) for path in self._removed_paths)
+        if tag in self._removed:
+            return True
+        paths = self._removed_paths
+        return bool(paths) and any(path.tag == tag and path.leads_to(location) for path in paths)
 
     def _public(self, data_set: Dataset, element: Element, location: Location) -> None:
         tag = int(element.tag)
@@ -290,9 +294,9 @@ class _Walk:
         elif self._is_way_to_kept(tag, location):
             self._items(data_set, element, location)
         elif action is Action.REMOVE:
-            remove(data_set, tag)
+            remove(data_set, element.tag)
         elif action is Action.CLEAR:
-            _clear(data_set, tag)
+            empty(data_set, tag)
         elif action is Action.DUMMY:
             self._dummy(data_set, tag, location)
         elif action is Action.CLEAN:
@@ -321,7 +325,10 @@ class _Walk:
         return items is not None
 
     def _is_way_to_kept(self, tag: int, location: Location) -> bool:
-        return any(path.leads_through(location) and path.steps[len(location)].tag == tag for path in self._kept_paths)
+        paths = self._kept_paths
+        return bool(paths) and any(
+            path.leads_through(location) and path.steps[len(location)].tag == tag for path in paths
+        )
 
     def _patient_id(self, data_set: Dataset) -> None:
         """Of an item: the same identifier has the same pseudonym everywhere."""
@@ -448,14 +455,6 @@ def _make_dummy(item: Dataset, depth: int) -> None:
                 _make_dummy(child, depth + 1)
         elif (vr not in ("CS", "UI", "AT", "SQ") and text_of(item, tag) != "") or vr in vrs.NUMBERS or vr in vrs.BINARY:
             _put_dummy(item, tag)
-
-
-def _clear(data_set: Dataset, tag: int) -> None:
-    if sequence_items(data_set, tag) is not None:
-        set_element(data_set, tag, "SQ", ItemSequence())
-    else:
-        vr = vr_of(data_set, tag)
-        set_element(data_set, tag, vr, b"" if vr in vrs.BINARY or vr in ("OD", "OF") else None)
 
 
 def _put_uids(data_set: Dataset, tag: int, old: Sequence[str], new: Sequence[str]) -> None:

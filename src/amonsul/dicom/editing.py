@@ -19,7 +19,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as ItemSequence
 from pydicom.tag import BaseTag
 
-from amonsul.dicom import charsets
+from amonsul.dicom import charsets, vrs
 from amonsul.dicom.dictionary import STANDARD
 from amonsul.errors import BadFileFormat
 
@@ -29,6 +29,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 
 SPECIFIC_CHARACTER_SET = 0x00080005
+_BYTES = vrs.BINARY | {"OD", "OF"}
 MAX_DEPTH = 64
 """Sequences in each other; the archive takes in no more either."""
 
@@ -126,9 +127,19 @@ def set_element(data_set: Dataset, tag: int, vr: str, value: object) -> None:
     data_set[key] = DataElement(key, vr, value, validation_mode=IGNORE)
 
 
+def empty(data_set: Dataset, tag: int) -> None:
+    """Leave of an element that is there nothing but its tag and VR."""
+    element = peek(data_set, tag)
+    vr = vr_of(data_set, tag)
+    if isinstance(element, RawDataElement) and vr != "SQ":
+        data_set[element.tag] = element._replace(length=0, value=b"")
+    else:
+        set_element(data_set, tag, vr, ItemSequence() if vr == "SQ" else b"" if vr in _BYTES else None)
+
+
 def remove(data_set: Dataset, tag: int) -> None:
     """Take an element out, if it is there."""
-    data_set.pop(BaseTag(tag), None)
+    data_set.pop(tag if isinstance(tag, BaseTag) else BaseTag(tag), None)
 
 
 def copy_element(source: Dataset, target: Dataset, tag: int) -> None:

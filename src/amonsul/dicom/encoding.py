@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
+from operator import itemgetter
+from typing import cast
 
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import DataElement, RawDataElement
@@ -16,14 +18,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomIO
 from pydicom.filewriter import correct_ambiguous_vr_element, write_data_element
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
 
 from amonsul.dicom import charsets, uids, vrs
-from amonsul.dicom.editing import MAX_DEPTH, peek, specific_character_set
+from amonsul.dicom.editing import MAX_DEPTH, set_element, specific_character_set
 from amonsul.errors import BadFileFormat, BadRequest
 
 _UNDEFINED = 0xFFFFFFFF
-_GROUP_LENGTH = 0x00020000
+_GROUP_LENGTH, _VERSION = 0x00020000, 0x00020001
 _SEQUENCE_END = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 _SEQUENCE_END_BIG = struct.pack(">HHI", 0xFFFE, 0xE0DD, 0)
 
@@ -45,7 +46,7 @@ def encode_file(data_set: Dataset) -> list[bytes]:
 
 def _file_meta(meta: FileMetaDataset) -> list[bytes]:
     """Group 0002 with its length and version (PS3.10 §7.1)."""
-    meta.FileMetaInformationVersion = b"\0\1"
+    set_element(meta, _VERSION, "OB", b"\0\1")
     meta.pop(_GROUP_LENGTH, None)
     parts = encode_data_set(meta, uids.EXPLICIT_VR_LITTLE_ENDIAN)
     return [struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, sum(map(len, parts))), *parts]
@@ -71,6 +72,9 @@ def encode_data_set(data_set: Dataset, transfer_syntax_uid: str) -> list[bytes]:
     return [*deflated, b"\0"] if sum(map(len, deflated)) & 1 else deflated
 
 
+_by_tag = itemgetter(0)
+
+
 class _Writer:
     def __init__(self, is_implicit: bool, is_little_endian: bool) -> None:
         self._is_implicit = is_implicit
@@ -87,12 +91,11 @@ class _Writer:
             raise BadFileFormat(f"sequences nested deeper than {MAX_DEPTH} levels")
         charset = specific_character_set(data_set) or parent_charset
         parts: list[bytes] = []
-        for tag in sorted(data_set.keys()):
+        for tag, raw in sorted(((int(raw.tag), raw) for raw in data_set.values()), key=_by_tag):
             if tag & 0xFFFF == 0 and tag >> 16 > 6:  # group lengths are retired, and would be wrong
                 continue
-            raw = peek(data_set, tag)
             if isinstance(raw, RawDataElement) and self._can_copy(raw):
-                self._copy(raw, parts)
+                self._copy(tag, raw, parts)
                 continue
             element = data_set[tag]
             if element.VR == "SQ":
@@ -108,15 +111,15 @@ class _Writer:
             and element.value is not None
         )
 
-    def _copy(self, element: RawDataElement, parts: list[bytes]) -> None:
+    def _copy(self, tag: int, element: RawDataElement, parts: list[bytes]) -> None:
         value = element.value or b""
         is_undefined = element.length == _UNDEFINED
-        self._head(element.tag, element.VR, _UNDEFINED if is_undefined else len(value), parts)
+        self._head(tag, element.VR, _UNDEFINED if is_undefined else len(value), parts)
         parts.append(value)
         if is_undefined:
             parts.append(self._end)
 
-    def _head(self, tag: BaseTag, vr: str | None, length: int, parts: list[bytes]) -> None:
+    def _head(self, tag: int, vr: str | None, length: int, parts: list[bytes]) -> None:
         if self._is_implicit:
             parts.append(self._implicit.pack(tag >> 16, tag & 0xFFFF, length))
         elif vr in vrs.LONG_LENGTH:
@@ -144,13 +147,14 @@ class _Writer:
             corrected = correct_ambiguous_vr_element(element, data_set, self._is_little_endian)
             if isinstance(corrected, DataElement):
                 element = corrected
-        if isinstance(element.value, bytes) and element.VR in vrs.BINARY:
-            value = element.value
-            if len(value) & 1:
-                value += b"\0"
+        if isinstance(element.value, bytes | memoryview) and element.VR in vrs.BINARY:
+            value = cast(bytes, element.value)  # a view is joined and written as well
+            is_odd = len(value) & 1
             is_undefined = element.is_undefined_length
-            self._head(element.tag, element.VR, _UNDEFINED if is_undefined else len(value), parts)
+            self._head(element.tag, element.VR, _UNDEFINED if is_undefined else len(value) + is_odd, parts)
             parts.append(value)
+            if is_odd:
+                parts.append(b"\0")
             if is_undefined:
                 parts.append(self._end)
             return

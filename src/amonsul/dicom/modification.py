@@ -549,7 +549,7 @@ def stamp(data_set: Dataset) -> None:
         return
     sop_class_uid = text_of(data_set, SOP_CLASS_UID)
     if sop_class_uid:
-        meta.MediaStorageSOPClassUID = UID(sop_class_uid, validation_mode=0)
-    meta.MediaStorageSOPInstanceUID = UID(text_of(data_set, SOP_INSTANCE_UID), validation_mode=0)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+        set_element(meta, 0x00020002, "UI", UID(sop_class_uid, validation_mode=0))
+    set_element(meta, 0x00020003, "UI", UID(text_of(data_set, SOP_INSTANCE_UID), validation_mode=0))
+    set_element(meta, 0x00020012, "UI", UID(IMPLEMENTATION_CLASS_UID))
+    set_element(meta, 0x00020013, "SH", IMPLEMENTATION_VERSION_NAME)

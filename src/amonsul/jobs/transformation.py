@@ -272,7 +272,7 @@ class _Steps:
             if self._work.is_in_place and self._is_done(instance_id, stored):
                 return _Result(lineage, _unchanged(lineage))
             with self._room.holding(stored.size):
-                data_set = rewriting.load(self._archive, instance_id, lineage.transfer_syntax_uid)
+                data_set = rewriting.load(self._archive, instance_id, lineage.transfer_syntax_uid, stored=stored)
                 cleaning = self._work.change(data_set, self._level_of)
                 file = rewriting.save(self._archive, data_set, self._codecs, self._work.transcoding, cleaning)
                 del data_set
