@@ -189,3 +189,4 @@ def _make_indexes(tx: Transaction, statements: list[str]) -> None:
         tx.run(statement)
     for table in TEXT_INDEXES:
         tx.run(f"INSERT INTO {table}_text ({table}_text) VALUES ('rebuild')")
+        tx.run(f"INSERT INTO {table}_text ({table}_text) VALUES ('optimize')")

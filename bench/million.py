@@ -41,6 +41,7 @@ _PATIENT_NAME, _PATIENT_ID, _STUDY_DATE = Tag(0x00100010), Tag(0x00100020), Tag(
 _INDEX_FILE = "index.db"
 _VARIANTS = 100
 _PAGE = 50
+_IN_SERIES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,25 +293,27 @@ def _store(empty: Size, full: Size, count: int, rounds: int, console: Console) -
     table = Table(
         "Store", "empty", f"{full.studies:,}", "ratio", title="instances of 4 KB per second, CPU of the server"
     )
-    for connections in (1, 4):
+    first = 10_000_000
+    for connections, in_series in ((1, _IN_SERIES), (4, _IN_SERIES), (4, 1)):
         rates: dict[int, list[float]] = {empty.studies: [], full.studies: []}
         cpu: dict[int, list[float]] = {empty.studies: [], full.studies: []}
-        for turn in range(rounds):
+        for _ in range(rounds):
+            first += count
+            instances = [Instance(first + number // in_series, 1, 1, number % in_series + 1) for number in range(count)]
             for size in (empty, full):
-                first = 10_000_000 + (connections * rounds + turn) * count
                 before = _cpu_s(size.server)
-                rates[size.studies].append(_post(size, range(first, first + count), connections))
+                rates[size.studies].append(_post(size, instances, connections))
                 cpu[size.studies].append((_cpu_s(size.server) - before) / count * 1e6)
         low, high = _part(rates[empty.studies], 0.5), _part(rates[full.studies], 0.5)
         shown = [f"{_part(rates[n], 0.5):.0f} ({_part(cpu[n], 0.5):.0f} µs)" for n in (empty.studies, full.studies)]
-        table.add_row(f"POST /instances, {connections} connections", *shown, f"{high / low:.2f}")
+        what = f"series of {in_series}" if in_series > 1 else "a new patient each"
+        table.add_row(f"POST /instances, {connections} connections, {what}", *shown, f"{high / low:.2f}")
     console.print(table)
 
 
-def _post(size: Size, numbers: range, connections: int) -> float:
+def _post(size: Size, instances: Sequence[Instance], connections: int) -> float:
     def requests(number: int) -> Iterator[http_load.Pieces]:
-        for patient in numbers[number::connections]:
-            instance = Instance(patient, 1, 1, 1)
+        for instance in instances[number::connections]:
             yield http_load.post("/instances", size.server.host, (file_header(instance), data_set(instance, 0)))
 
     return http_load.once(size.server.http_port, requests, connections).per_second
