@@ -63,7 +63,7 @@ def path(uri: str, arguments: Mapping[str, str]) -> str:
         raise BadFileFormat(
             f'The GET arguments must be provided in a separate field (explicit "?" is disallowed): {uri[:300]}'
         )
-    if "\\" in uri or any(_DOTS.fullmatch(segment.partition(";")[0]) for segment in unquote(uri).split("/")):
+    if any(_DOTS.fullmatch(segment.partition(";")[0]) for segment in re.split(r"[/\\]", unquote(uri))):
         raise BadFileFormat(f"The URI must not lead out of the root of the server: {uri[:300]}")
     quoted = quote(uri.lstrip("/"), safe="/%:@!$&'()*+,;=~")
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in arguments.items())
