@@ -14,12 +14,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NewType, Protocol
+from typing import NewType, Protocol, runtime_checkable
 
 from amonsul.blobs.spool import Spool, Spooled
 
 BlobId = NewType("BlobId", str)
 """A UUID made by the server; the only thing a path is ever made from."""
+
+
+@runtime_checkable
+class InFile(Protocol):
+    """Chunks that come from an open file of their own, for those who can do better with that."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The chunks."""
+        ...
+
+    def fileno(self) -> int:
+        """The number of the file, which stays open until the last chunk was asked for."""
+        ...
 
 
 class BlobStore(Protocol):
@@ -59,7 +72,10 @@ class BlobStore(Protocol):
         ...
 
     def chunks(self, blob: BlobId, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The same in pieces of bounded size. The blob is opened at once: a delete meanwhile does not cut it short."""
+        """The same in pieces of bounded size. The blob is opened at once: a delete meanwhile does not cut it short.
+
+        A store of files gives `InFile` for a whole blob.
+        """
         ...
 
     def path(self, blob: BlobId) -> Path | None:

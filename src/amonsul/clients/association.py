@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from amonsul.clients.wire import SocketWriter, batches
 from amonsul.errors import NetworkProtocolError
 from amonsul.protocols.dimse.commands import (
     AnyResponse,
@@ -30,7 +31,6 @@ from amonsul.protocols.dimse.commands import (
     MalformedCommand,
     Request,
     Response,
-    encode,
 )
 from amonsul.protocols.dimse.messages import (
     MIN_PDU_LENGTH,
@@ -38,7 +38,7 @@ from amonsul.protocols.dimse.messages import (
     DataSetFragment,
     MessageError,
     MessageReader,
-    fragments,
+    message_parts,
 )
 from amonsul.protocols.upper_layer.connection import Connection
 from amonsul.protocols.upper_layer.errors import LocalProtocolError
@@ -57,7 +57,6 @@ from amonsul.protocols.upper_layer.pdu import AAssociateRj, AAssociateRq, Pdv, R
 logger = logging.getLogger(__name__)
 
 _READ_SIZE: Final = 256 << 10
-_SEND_BATCH_SIZE: Final = 256 << 10
 _RELEASE_TIMEOUT_S: Final = 5.0
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 MAX_IDENTIFIER_SIZE: Final = 16 << 20
@@ -231,33 +230,29 @@ class Association:
         """
         if not self.is_open:
             raise NetworkProtocolError(f"{self._doing('speaking')}: the association is over")
-        batch: list[bytes] = []
-        size = 0
         try:
-            parts = [fragments(context.context_id, True, (encode(command),), self._max_pdu_length)]
-            if data_set is not None:
-                parts.append(fragments(context.context_id, False, data_set, self._max_pdu_length))
-            for part in parts:
-                for pdu in part:
-                    batch.append(pdu)
-                    size += len(pdu)
-                    if size >= _SEND_BATCH_SIZE:
-                        self._write(batch)
-                        batch, size = [], 0
-            self._write(batch)
-        except NetworkProtocolError:
-            raise
+            self._connection.begin_p_data()
+            self._write(message_parts(context.context_id, command, data_set, self._max_pdu_length))
+        except LocalProtocolError as error:
+            raise self._broken(str(error)) from error
+        except TimeoutError as error:
+            raise self._broken("it takes no more data (timeout)") from error
+        except OSError as error:
+            raise self._lost(error) from error
         except BaseException:
             self.abort()  # a message that is cut short cannot be continued
             raise
 
-    def _write(self, pdus: list[bytes]) -> None:
-        for pdu in pdus:
-            try:
-                self._connection.send_encoded_p_data(pdu)
-            except LocalProtocolError as error:
-                raise self._broken(str(error)) from error
-        self._flush()
+    def _write(self, pdus: Iterable[list[bytes | memoryview]]) -> None:
+        if isinstance(self._socket, ssl.SSLSocket):
+            self._socket.settimeout(self._timeout_s or None)
+            for parts, _ in batches(pdus):
+                self._socket.sendall(b"".join(parts))
+        else:
+            self._socket.settimeout(0.0)
+            writer = SocketWriter(self._socket, self._timeout_s)
+            for parts, size in batches(pdus):
+                writer.write(parts, size)
 
     def _flush(self) -> None:
         data = self._connection.data_to_send()

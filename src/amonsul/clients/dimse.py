@@ -415,7 +415,7 @@ class DicomClient:
                 raise BadFileFormat("an instance whose SOP Instance UID cannot be written into a command")
             context = association.find_context(instance.sop_class_uid, instance.transfer_syntax_uid)
             if context is not None:
-                return _Ready(instance, context, _opened(instance))
+                return _Ready(instance, context, opened(instance))
             accepted = {
                 context.transfer_syntax: context
                 for context in association.contexts.values()
@@ -434,7 +434,7 @@ class DicomClient:
                 )
             wanted = [uid for uid in (*self._uncompressed, *accepted) if uid in accepted]
             transcoded = self._transcode(instance, wanted)
-            return _Ready(instance, accepted[transcoded.transfer_syntax_uid], _opened(transcoded))
+            return _Ready(instance, accepted[transcoded.transfer_syntax_uid], opened(transcoded))
         except AmonsulError as error:
             return Outcome(instance, StorageStatus.CANNOT_UNDERSTAND, error=error)
 
@@ -776,8 +776,12 @@ def _is_sendable(uid: str) -> bool:
     return 0 < len(uid) <= MAX_UID_LENGTH and uid.isascii() and uid.isprintable()
 
 
-def _opened(instance: Outgoing) -> Iterator[bytes | memoryview]:
-    """The data set of an instance; its first piece is read now."""
+def opened(instance: Outgoing) -> Iterator[bytes | memoryview]:
+    """The data set of an instance; its first piece is read now.
+
+    Raises:
+        AmonsulError: it is gone, or cannot be read.
+    """
     pieces = iter(data_set_of(instance.file()))
     if transfer_syntax(instance.transfer_syntax_uid).is_deflated:
         pieces = _even(pieces)

@@ -34,6 +34,11 @@ class Attachment:
 _COLUMNS = "content_type, uuid, size, md5, compressed_size, compressed_md5, compression, revision"
 
 
+def columns_of(alias: str) -> str:
+    """The columns of a table with this alias, for an `Attachment`."""
+    return ", ".join(f"{alias}.{column}" for column in _COLUMNS.split(", "))
+
+
 def _attachment(row: Row) -> Attachment:
     return Attachment(*row)
 
@@ -62,14 +67,14 @@ def of_row(tx: Transaction, level: Level, row: int) -> list[Attachment]:
 
 def files_below(tx: Transaction, level: Level, row: int) -> list[tuple[OrthancId, Attachment]]:
     """The DICOM files of the instances of a resource, in order of arrival."""
-    columns = ", ".join(f"a.{column}" for column in _COLUMNS.split(", "))
     if level is Level.INSTANCE:
         tables, where = "instances i", "i.id = :row"
     else:
         tables, _ = descent(level, Level.INSTANCE)
         where = f"{ALIASES[level + 1]}.{PARENT_COLUMNS[level + 1]} = :row"
     rows = tx.all(
-        f"SELECT i.orthanc_id, {columns} FROM {tables} JOIN attachments a ON a.level = 3 AND a.resource_row = i.id "
+        f"SELECT i.orthanc_id, {columns_of('a')} FROM {tables} "
+        "JOIN attachments a ON a.level = 3 AND a.resource_row = i.id "
         f"AND a.content_type = 1 WHERE {where} ORDER BY i.id",
         row=row,
     )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections.abc import Coroutine, Mapping
@@ -477,7 +478,13 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             self._after_answer()
             return
         line = ServiceLine(
-            self._loop, self._transmit, association.max_pdu_length, request.message_id, self._abandon_association
+            self._loop,
+            self._transmit,
+            association.max_pdu_length,
+            request.message_id,
+            self._abandon_association,
+            None if service.is_storage or not service.blocks else self._link(),
+            self._settings.scp_timeout_s or _STALL_TIMEOUT_S,
         )
         exchange = Exchange(association, context, request, spooled, line)
         if service.blocks:
@@ -487,6 +494,14 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             self._connection.send_encoded_p_data(line.drive(service, exchange))
             self._count(request, line.outcome, start)
             self._after_answer()
+
+    def _link(self) -> socket.socket | None:
+        """A duplicate of the socket, if a thread can write to it: all that was said before is on its way."""
+        if self._socket is None or self._transport is None or self._transport.get_write_buffer_size():
+            return None
+        link = socket.socket(fileno=os.dup(self._socket.fileno()))
+        link.settimeout(0.0)
+        return link
 
     @staticmethod
     def _count(request: Request | InvalidRq, outcome: Category, start: float) -> None:
@@ -508,6 +523,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             failure = Status.PROCESSING_FAILURE
             logger.exception("%s of %s failed", type(request).__name__, self._name)
         self._line = None
+        line.close()
         self._count(request, line.outcome, start)
         self._release_budget(incoming)
         self._last_activity = self._loop.time()
@@ -648,6 +664,9 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         if transport is None or self._is_closed:
             return
         data = connection.data_to_send()
+        if (data or connection.must_close) and self._line is not None and self._line.is_writing:
+            self._cut_off()  # within a message of the service nothing can be said
+            return
         if data and not self._eof_sent:
             transport.write(data)
             measures.DICOM_SENT.inc(len(data))
@@ -672,12 +691,16 @@ class AssociationProtocol(asyncio.BufferedProtocol):
             self._timer.cancel()
         self._timer = self._loop.call_at(deadline, self._tick)
 
+    @property
+    def _last_heard_or_spoken(self) -> float:
+        return max(self._last_activity, self._line.last_sent) if self._line is not None else self._last_activity
+
     def _deadline(self) -> float | None:
         deadlines = []
         if self._connection.artim_deadline is not None:
             deadlines.append(self._connection.artim_deadline)
         if self._connection.is_established and self._settings.scp_timeout_s:
-            deadlines.append(self._last_activity + self._settings.scp_timeout_s)
+            deadlines.append(self._last_heard_or_spoken + self._settings.scp_timeout_s)
         if self._write_paused_at is not None:
             deadlines.append(self._write_paused_at + (self._settings.scp_timeout_s or _STALL_TIMEOUT_S))
         return min(deadlines, default=None)
@@ -690,7 +713,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         if self._write_paused_at is not None and now - self._write_paused_at >= (timeout_s or _STALL_TIMEOUT_S):
             self.cut_off("it does not take what is sent")
             return
-        if self._connection.is_established and timeout_s and now - self._last_activity >= timeout_s:
+        if self._connection.is_established and timeout_s and now - self._last_heard_or_spoken >= timeout_s:
             if self._is_writing_file or (self._line is not None and not self._line.awaits_peer):
                 self._last_activity = now  # it is our turn, not the peer's
             else:

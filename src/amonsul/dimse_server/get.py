@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
 from amonsul.archive.context import Archive
-from amonsul.clients.dimse import Outgoing, Transcode
+from amonsul.clients.dimse import Outgoing, Transcode, opened
 from amonsul.dicom.levels import OrthancId
-from amonsul.dicom.part10 import data_set_of
 from amonsul.dicom.query import View
 from amonsul.dimse_server.negotiation import UNCOMPRESSED
 from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifier, QuerySettings, read_identifier
@@ -39,7 +38,7 @@ class _Ready:
     context: Context | None
     sop_class_uid: str
     sop_instance_uid: str
-    data_set: Iterator[bytes | memoryview]
+    data_set: Iterable[bytes | memoryview]
 
 
 class GetService(Service):
@@ -128,15 +127,14 @@ class GetService(Service):
     def _prepare(self, exchange: Exchange, instance: Outgoing | None) -> _Ready:
         """Choose how an instance is sent and open it, which is done while the peer works at the one before."""
         if instance is None:
-            return _Ready(None, "", "", iter(()))
+            return _Ready(None, "", "", ())
         try:
             context, outgoing = self._choose(exchange, instance)
-            pieces = iter(data_set_of(outgoing.file()))
-            first = next(pieces, b"")
+            data_set = opened(outgoing)
         except AmonsulError as error:
             logger.warning("C-GET of %s: %s not sent: %s", exchange.association, instance.sop_instance_uid, error)
-            return _Ready(None, instance.sop_class_uid, instance.sop_instance_uid, iter(()))
-        return _Ready(context, outgoing.sop_class_uid, outgoing.sop_instance_uid, itertools.chain((first,), pieces))
+            return _Ready(None, instance.sop_class_uid, instance.sop_instance_uid, ())
+        return _Ready(context, outgoing.sop_class_uid, outgoing.sop_instance_uid, data_set)
 
     def _choose(self, exchange: Exchange, instance: Outgoing) -> tuple[Context, Outgoing]:
         """The context to send in, and what to send in it.

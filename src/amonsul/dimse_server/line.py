@@ -1,8 +1,9 @@
 """The way from a service in its thread to the association on the event loop, and what runs there.
 
-The thread hands over encoded PDUs and waits until the loop has written them and the peer takes more: that wait is
-the flow control of everything that streams. One batch is under way at a time, so a hundred thousand answers cost the
-memory of one.
+On a plain TCP connection the thread writes to the socket itself, for the loop has nothing to say until the last
+answer, and waits where the peer takes nothing. Under TLS it hands encoded PDUs over and waits until the loop has
+written them and the peer takes more. That wait is the flow control of everything that streams: one batch is under way
+at a time, so a hundred thousand answers cost the memory of one.
 """
 
 from __future__ import annotations
@@ -11,24 +12,23 @@ import asyncio
 import contextlib
 import logging
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from amonsul.clients.wire import SocketWriter, batches
 from amonsul.dimse_server.service import Answer, AssociationLost, Context, Exchange, Service
 from amonsul.errors import AmonsulError, InternalError
-from amonsul.protocols.dimse.commands import Request, Response, encode
-from amonsul.protocols.dimse.messages import encode_message, fragment_parts, fragments
+from amonsul.protocols.dimse.commands import Request, Response
+from amonsul.protocols.dimse.messages import encode_message, message_parts
 from amonsul.protocols.dimse.statuses import Category, category
 
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE: Final = 64 << 10
 """Bytes of answers that are sent together."""
-
-DATA_BATCH_SIZE: Final = 256 << 10
-"""Bytes of a data set that are sent together."""
 
 BATCH_TIME_S: Final = 0.05
 """Longest time that an answer waits for company."""
@@ -43,6 +43,12 @@ class ServiceLine:
         max_pdu_length: the peer's.
         message_id: of the request that is being answered.
         abandon: ends the association; called on the loop.
+        link: duplicate of a socket to which nobody else writes until the line is closed; None writes by `transmit`.
+        stall_timeout_s: longest time for which the peer may take nothing of what is written to `link`.
+
+    Attributes:
+        is_writing: PDUs are being written to `link`, or were not written to their end: nothing may follow them.
+        last_sent: when PDUs were last written to `link`, on the clock of the loop.
     """
 
     def __init__(
@@ -52,8 +58,14 @@ class ServiceLine:
         max_pdu_length: int,
         message_id: int,
         abandon: Callable[[], None] = lambda: None,
+        link: socket.socket | None = None,
+        stall_timeout_s: float = 0.0,
     ) -> None:
         self.message_id = message_id
+        self.is_writing = False
+        self.last_sent = 0.0
+        self._link = link
+        self._writer = SocketWriter(link, stall_timeout_s) if link is not None else None
         self._abandon = abandon
         self._loop = loop
         self._transmit = transmit
@@ -72,7 +84,7 @@ class ServiceLine:
     @property
     def awaits_peer(self) -> bool:
         """Whether the peer owes a response to something asked of it."""
-        return self._awaited_message_id is not None
+        return self._awaited_message_id is not None and not self.is_writing
 
     def cancel(self) -> None:
         """The peer wants no more answers."""
@@ -83,6 +95,14 @@ class ServiceLine:
         self._is_cancelled = self._is_lost = True
         self._responses.put(None)
         self._gate.set()
+        if self.is_writing and self._link is not None:
+            with contextlib.suppress(OSError):
+                self._link.shutdown(socket.SHUT_RDWR)  # wakes the thread, if it waits for the peer
+
+    def close(self) -> None:
+        """Give the socket back; the service has ended."""
+        if self._link is not None:
+            self._link.close()
 
     def ready(self) -> None:
         """What was handed over is written, and there is room for more."""
@@ -104,19 +124,12 @@ class ServiceLine:
         return self._is_cancelled
 
     def send(self, pdus: bytes) -> None:
-        """Have PDUs written as soon as those before are, and the peer takes more; waits for that, not for these.
+        """Write PDUs, or have them written, as soon as the peer takes more than it was sent before.
 
         Raises:
             AssociationLost: there is nobody to write to.
         """
-        self._gate.wait()
-        self._gate.clear()
-        if self._is_lost:
-            raise AssociationLost
-        try:
-            self._loop.call_soon_threadsafe(self._transmit, pdus)
-        except RuntimeError:  # the loop is closed
-            raise AssociationLost from None
+        self._send([pdus], len(pdus))
 
     def perform(
         self,
@@ -130,33 +143,54 @@ class ServiceLine:
         A data set that cannot be read to its end takes the association with it: half a message cannot be mended.
         """
         self._awaited_message_id = request.message_id
-        context_id, longest = context.context_id, self._max_pdu_length
-        pending: list[bytes | memoryview] = [*fragments(context_id, True, (encode(request),), longest)]
-        size, has_begun = 0, False
+        has_begun = False
         try:
-            for parts in fragment_parts(context_id, False, data_set, longest) if data_set is not None else ():
-                pending += parts
-                size += sum(map(len, parts))
-                if size >= DATA_BATCH_SIZE:
-                    has_begun = True
-                    self.send(b"".join(pending))
-                    pending, size = [], 0
+            for parts, size in batches(message_parts(context.context_id, request, data_set, self._max_pdu_length)):
+                self._send(parts, size)
+                has_begun = True
         except AmonsulError as error:
             self._awaited_message_id = None
             if not has_begun:
                 raise
             logger.warning("a data set cannot be sent to its end: %s", error)
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._abandon)
+            self._end_association()
             raise AssociationLost from error
-        if pending:
-            self.send(b"".join(pending))
         if meanwhile is not None:
             meanwhile()
         response = self._responses.get()
         if response is None:
             raise AssociationLost
         return response
+
+    def _send(self, parts: list[bytes | memoryview], size: int) -> None:
+        if self._writer is None:
+            self._hand_over(b"".join(parts))
+            return
+        self.is_writing = True  # before the look at `_is_lost`: `lose` looks at them in the other order
+        if self._is_lost:
+            raise AssociationLost
+        try:
+            self._writer.write(parts, size)
+        except OSError as error:
+            logger.info("the peer takes no more: %s", error.strerror or "timeout")
+            self._end_association()
+            raise AssociationLost from error
+        self.last_sent = self._loop.time()
+        self.is_writing = False
+
+    def _hand_over(self, pdus: bytes) -> None:
+        self._gate.wait()
+        self._gate.clear()
+        if self._is_lost:
+            raise AssociationLost
+        try:
+            self._loop.call_soon_threadsafe(self._transmit, pdus)
+        except RuntimeError:  # the loop is closed
+            raise AssociationLost from None
+
+    def _end_association(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._abandon)
 
     def drive(self, service: Service, exchange: Exchange) -> bytes:
         """Run a service; what it says last is returned, for the loop to write when it takes over again.

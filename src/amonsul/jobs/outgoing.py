@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
-from amonsul.archive import read
 from amonsul.archive.context import Archive
+from amonsul.archive.read import StoredAttachment
 from amonsul.clients.dimse import Outgoing
 from amonsul.database import sending
 from amonsul.dicom.levels import Level, OrthancId
@@ -21,11 +20,7 @@ def outgoing(archive: Archive, instance_ids: Sequence[OrthancId]) -> dict[Orthan
             each.sop_class_uid,
             each.sop_instance_uid,
             each.transfer_syntax_uid,
-            partial(_file, archive, each.orthanc_id),
+            StoredAttachment(archive, Level.INSTANCE, each.orthanc_id, each.file).chunks,
         )
         for each in found
     }
-
-
-def _file(archive: Archive, instance_id: OrthancId) -> Iterable[bytes]:
-    return read.attachment(archive, Level.INSTANCE, instance_id).chunks()

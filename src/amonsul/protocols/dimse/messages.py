@@ -98,6 +98,18 @@ class MessageReader:
         return CommandReceived(context_id, command)
 
 
+def message_parts(
+    context_id: int,
+    command: Request | AnyResponse | CCancelRq,
+    data_set: Iterable[bytes | memoryview] | None,
+    max_pdu_length: int,
+) -> Iterator[list[bytes | memoryview]]:
+    """A message as P-DATA-TF PDUs in parts; the data set is drawn as they are."""
+    yield from fragment_parts(context_id, True, (encode(command),), max_pdu_length)
+    if data_set is not None:
+        yield from fragment_parts(context_id, False, data_set, max_pdu_length)
+
+
 def encode_message(
     context_id: int,
     command: Request | AnyResponse | CCancelRq,

@@ -203,6 +203,10 @@ class Connection:
         self._out.append(pdus)
         self.state = action.next_state
 
+    def begin_p_data(self) -> None:
+        """Make sure that P-DATA-TF PDUs can be sent now, by somebody who writes them to the transport himself."""
+        self.state = self._allowed(Event.P_DATA_REQUEST).next_state
+
     def release(self) -> None:
         """Ask to release the association."""
         self._apply(self._allowed(Event.A_RELEASE_REQUEST), pdu=AReleaseRq())
