@@ -421,8 +421,10 @@ def text_index(dialect: Dialect, table: str, columns: tuple[str, ...]) -> list[s
     With SQLite it is a full-text table `<table>_text` beside the table, kept by triggers; with PostgreSQL an index.
     """
     if dialect.name != "sqlite":
+        # Without a list of what is still to be sorted in, which every search would read and some store would sort in.
         return [
-            f"CREATE INDEX {table}_text_{column} ON {table} USING gin ({column} gin_trgm_ops)" for column in columns
+            f"CREATE INDEX {table}_text_{column} ON {table} USING gin ({column} gin_trgm_ops) WITH (fastupdate = off)"
+            for column in columns
         ]
     names = ", ".join(columns)
     old, new = (", ".join(f"{which}.{column}" for column in columns) for which in ("old", "new"))

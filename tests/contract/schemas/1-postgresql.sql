@@ -298,11 +298,11 @@ CREATE TABLE commitments (
     request TEXT NOT NULL,
     report TEXT
 );;
-CREATE INDEX patients_text_patient_id ON patients USING gin (patient_id gin_trgm_ops);;
-CREATE INDEX patients_text_patient_name ON patients USING gin (patient_name gin_trgm_ops);;
-CREATE INDEX studies_text_accession_number ON studies USING gin (accession_number gin_trgm_ops);;
-CREATE INDEX studies_text_study_description ON studies USING gin (study_description gin_trgm_ops);;
-CREATE INDEX studies_text_referring_physician_name ON studies USING gin (referring_physician_name gin_trgm_ops);;
-CREATE INDEX series_text_series_description ON series USING gin (series_description gin_trgm_ops);;
+CREATE INDEX patients_text_patient_id ON patients USING gin (patient_id gin_trgm_ops) WITH (fastupdate = off);;
+CREATE INDEX patients_text_patient_name ON patients USING gin (patient_name gin_trgm_ops) WITH (fastupdate = off);;
+CREATE INDEX studies_text_accession_number ON studies USING gin (accession_number gin_trgm_ops) WITH (fastupdate = off);;
+CREATE INDEX studies_text_study_description ON studies USING gin (study_description gin_trgm_ops) WITH (fastupdate = off);;
+CREATE INDEX studies_text_referring_physician_name ON studies USING gin (referring_physician_name gin_trgm_ops) WITH (fastupdate = off);;
+CREATE INDEX series_text_series_description ON series USING gin (series_description gin_trgm_ops) WITH (fastupdate = off);;
 CREATE FUNCTION changes_to_outbox() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF EXISTS (SELECT 1 FROM webhooks) THEN INSERT INTO outbox (sequence, change_type, level, orthanc_id, date) VALUES (new.sequence, new.change_type, new.level, new.orthanc_id, new.date); END IF; RETURN NULL; END $$;;
 CREATE TRIGGER changes_outbox AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION changes_to_outbox()
