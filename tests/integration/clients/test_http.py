@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from amonsul.blobs.filesystem import FilesystemBlobs
+from amonsul.blobs.spool import Spooled
 from amonsul.clients import http as client_module
 from amonsul.clients.http import Body, HttpClient, HttpSettings, Proxy, RemoteRefusal, WebServer
 from amonsul.errors import AmonsulError, InexistentFile, NetworkProtocolError, ParameterOutOfRange
@@ -113,6 +115,39 @@ def test_a_server_that_hangs_up_at_once_is_not_asked_forever() -> None:
         with pytest.raises(NetworkProtocolError):
             HttpClient().request(WebServer(host.url), "GET", "system")
         assert host.connections == 1
+
+
+def stored(folder: Path, data: bytes) -> Body:
+    """A body that lies in a file of the storage."""
+    blobs = FilesystemBlobs(folder)
+    blob = blobs.stage(Spooled.of(data))
+    blobs.publish(blob)
+    return Body(lambda: (len(data), blobs.chunks(blob)), "a/b")
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_a_file_is_sent_as_it_is(tmp_path: Path, size: int) -> None:
+    noted: list[bytes] = []
+    data = bytes(range(256)) * (size // 256 + 1)
+    body = stored(tmp_path, data[:size])
+    with Host(answering(OK, noted)) as host, HttpClient().session(WebServer(host.url)) as session:
+        for _ in range(2):
+            assert session.request("POST", "x", body).status == 200
+        assert host.connections == 1
+    assert [each.partition(b"\r\n\r\n")[2] == data[:size] for each in noted] == [True, True]
+
+
+def test_who_takes_nothing_of_a_file_is_given_up(tmp_path: Path) -> None:
+    given_up = threading.Event()
+
+    def talk(link: socket.socket, _: int) -> None:
+        given_up.wait(60)
+
+    body = stored(tmp_path, bytes(30_000_000))
+    with Host(talk) as host:
+        with pytest.raises(NetworkProtocolError):
+            HttpClient().request(WebServer(host.url, timeout_s=0.3), "POST", "x", body)
+        given_up.set()
 
 
 def test_a_redirect_is_not_followed() -> None:
