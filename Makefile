@@ -70,12 +70,12 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
-# Programs that the tests talk to: DCMTK's tools, a PostgreSQL server, Orthanc (both started by the tests themselves), and
+# Programs that the tests talk to: DCMTK's tools, dicom3tools, a PostgreSQL server, Orthanc (both started by the tests themselves), and
 # a hardware token in software with the tool that puts certificates into it, a browser, and npm to fetch what it shows.
 # Debian starts a service of what it installs; Orthanc's would sit on the ports of `make run`.
 $(VENV)/system.stamp: Makefile | $(VENV)/bin/python
-	@command -v storescu >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
-	  { $(APT) update && $(APT) install -y --no-install-recommends dcmtk postgresql; }
+	@command -v storescu >/dev/null && command -v dciodvfy >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends dcmtk dicom3tools postgresql; }
 	@command -v p11tool >/dev/null && ls /usr/lib/softhsm/libsofthsm2.so >/dev/null 2>&1 || \
 	  { $(APT) update && $(APT) install -y --no-install-recommends softhsm2 gnutls-bin; }
 	@command -v chromium >/dev/null && command -v npm >/dev/null || \

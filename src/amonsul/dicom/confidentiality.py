@@ -76,6 +76,10 @@ _SOUNDS_OF_CURVES = "50xx20xx"
 """Audio of curves, which no program can clean."""
 
 
+_NEVER_EMPTY = frozenset(("00081110",))
+"""Sequences that may be removed or emptied, and are optional with one item or more in every composite IOD (PS3.3)."""
+
+
 class Code(NamedTuple):
     """A coded entry of PS3.16 Annex D."""
 
@@ -231,6 +235,8 @@ def _with_options(pattern: str, row: _Row, options: frozenset[Option]) -> Action
         return Action.CLEAN
     if letters.endswith("U*"):
         return Action.KEEP
+    if pattern in _NEVER_EMPTY:
+        return Action.REMOVE
     return Action(letters[-1])
 
 

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from struct import calcsize
 from typing import Final
 
 import orjson
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as ItemSequence
 from pydicom.uid import UID
 
@@ -28,6 +30,7 @@ from amonsul.dicom.descriptors import Scrubber, scrubber
 from amonsul.dicom.dictionary import STANDARD, Dictionary
 from amonsul.dicom.editing import (
     empty,
+    peek,
     private_creator_of,
     remove,
     sequence_items,
@@ -295,6 +298,8 @@ class _Walk:
             self._items(data_set, element, location)
         elif action is Action.REMOVE:
             remove(data_set, element.tag)
+            if tag & 0xFF00FFFF == _OVERLAY_DATA and self._profile.options is not None:
+                _remove_group(data_set, tag >> 16)  # what is left of the plane would describe nothing
         elif action is Action.CLEAR:
             empty(data_set, tag)
         elif action is Action.DUMMY:
@@ -399,7 +404,7 @@ class _Walk:
         return frozenset(found)
 
 
-# Dummies: not empty, conformant to their VR, and the same for everybody.
+# Dummies: not empty, conformant to their VR, and the same for everybody. Whole numbers are often ordinals: 1, not 0.
 
 _DUMMIES: Final[Mapping[str, object]] = {
     "AE": "ANONYMIZED",
@@ -410,7 +415,7 @@ _DUMMIES: Final[Mapping[str, object]] = {
     "DT": "19000101000000",
     "FD": 0.0,
     "FL": 0.0,
-    "IS": "0",
+    "IS": "1",
     "LO": "ANONYMIZED",
     "LT": "ANONYMIZED",
     "PN": "ANONYMIZED",
@@ -420,9 +425,9 @@ _DUMMIES: Final[Mapping[str, object]] = {
     "ST": "ANONYMIZED",
     "TM": "000000",
     "UC": "ANONYMIZED",
-    "UL": 0,
+    "UL": 1,
     "UR": "urn:anonymized",
-    "US": 0,
+    "US": 1,
     "UT": "ANONYMIZED",
 }
 
@@ -438,8 +443,26 @@ _OVERLAY_TYPE: Final = 0x0040
 
 
 def _put_dummy(data_set: Dataset, tag: int) -> None:
+    """As many values as there were: some attributes need two or more."""
     vr = vr_of(data_set, tag)
-    set_element(data_set, tag, vr, _DUMMIES.get(vr, b"\0\0"))
+    dummy = _DUMMIES.get(vr, b"\0\0")
+    count = _value_count(data_set, tag, vr)
+    set_element(data_set, tag, vr, [dummy] * count if count > 1 else dummy)
+
+
+def _value_count(data_set: Dataset, tag: int, vr: str) -> int:
+    element = peek(data_set, tag)
+    if element is None or vr not in _DUMMIES or vr in vrs.SINGLE_VALUED_TEXT:
+        return 1
+    if isinstance(element.value, bytes):
+        number = vrs.NUMBERS.get(vr)
+        return element.value.count(b"\\") + 1 if number is None else len(element.value) // calcsize(f"={number}")
+    return len(element.value) if isinstance(element.value, MultiValue | list | tuple) else 1
+
+
+def _remove_group(data_set: Dataset, group: int) -> None:
+    for tag in [tag for tag in data_set.keys() if tag >> 16 == group]:  # noqa: SIM118 (others would decode it)
+        remove(data_set, tag)
 
 
 def _make_dummy(item: Dataset, depth: int) -> None:

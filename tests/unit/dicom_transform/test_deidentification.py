@@ -545,6 +545,22 @@ def test_what_an_iod_may_require_has_a_value() -> None:
     assert "Here" not in str(result)
 
 
+def test_what_is_left_of_a_data_set_still_says_something() -> None:
+    data_set, reference, region = instance(), Dataset(), Dataset()
+    reference.ReferencedSOPInstanceUID = UID("1.2.3.9")
+    data_set.ReferencedStudySequence = ItemSequence([reference])
+    data_set.add_new(0x60000010, "US", 2)
+    data_set.add_new(0x60003000, "OW", b"\1\0")
+    data_set.add_new(0x60020010, "US", 2)
+    region.GraphicData, region.ReferencedWaveformChannels = [1.0, 2.0, 3.0, 4.0], [1, 2]
+    data_set.ContentSequence = ItemSequence([region])
+    result = with_options(data_set)
+    assert "ReferencedStudySequence" not in result, "it may be missing, and not be empty"
+    assert [int(one.tag) for one in result if one.tag >> 24 == 0x60] == [0x60020010], "a plane without data is none"
+    assert list(result.ContentSequence[0].GraphicData) == [0.0] * 4
+    assert list(result.ContentSequence[0].ReferencedWaveformChannels) == [1, 1]
+
+
 def report() -> Dataset:
     """A structured report of a name, a finding and a measurement."""
     data_set = instance()
