@@ -123,7 +123,6 @@ class PostgresDatabase:
             kwargs={"autocommit": True, "client_encoding": "UTF8"},
             min_size=1,
             max_size=max(settings.max_connections - 1, 1),
-            configure=self._configure,
             timeout=settings.connect_timeout_s,
             reconnect_timeout=settings.connect_timeout_s,
             open=False,
@@ -186,12 +185,9 @@ class PostgresDatabase:
             client_encoding="UTF8",
             connect_timeout=max(2, round(self._settings.connect_timeout_s)),
         )
-        self._configure(connection)
-        return connection
-
-    def _configure(self, connection: _Connection) -> None:
         timeout_ms = round(self._settings.idle_transaction_timeout_s * 1000)
         connection.execute(f"SET idle_in_transaction_session_timeout = {timeout_ms}")
+        return connection
 
     def _run_batch(self, batch: Sequence[Work[Any]]) -> None:
         try:
