@@ -29,8 +29,8 @@ class PostgresSettings:
         conninfo: libpq connection string or URI.
         max_connections: size of the pool.
         connect_timeout_s: after which a call is answered with Unavailable.
-        idle_transaction_timeout_s: after which the server ends a writing transaction whose client asks nothing. A client
-            that hangs, or whose machine is gone, so lets go of the lock of writers, for which all others wait.
+        idle_transaction_timeout_s: after which the server ends a writing transaction whose client asks nothing. One that
+            hangs, or whose machine is gone, so lets go of the lock of writers, for which all others wait.
     """
 
     conninfo: str
