@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from amonsul.clients.wire import SocketWriter, batches
+from amonsul.clients.wire import JOINED, SIDE_BY_SIDE, SocketWriter, batches
 from amonsul.errors import NetworkProtocolError
 from amonsul.protocols.dimse.commands import (
     AnyResponse,
@@ -246,12 +246,12 @@ class Association:
     def _write(self, pdus: Iterable[list[bytes | memoryview]]) -> None:
         if isinstance(self._socket, ssl.SSLSocket):
             self._socket.settimeout(self._timeout_s or None)
-            for parts, _ in batches(pdus):
+            for parts, _ in batches(pdus, JOINED):
                 self._socket.sendall(b"".join(parts))
         else:
             self._socket.settimeout(0.0)
             writer = SocketWriter(self._socket, self._timeout_s)
-            for parts, size in batches(pdus):
+            for parts, size in batches(pdus, SIDE_BY_SIDE):
                 writer.write(parts, size)
 
     def _flush(self) -> None:

@@ -20,8 +20,11 @@ from amonsul.errors import InexistentFile
 _MAX_PARTS: Final = 1000
 """Pieces that go together; Linux takes 1024 at most."""
 
-_MAX_SIZE: Final = 256 << 10
-"""Bytes that go together, a little more at most."""
+SIDE_BY_SIDE: Final = 1 << 20
+"""Bytes that are worth a call of the system where pieces need not be put together, and are read ahead for it."""
+
+JOINED: Final = 128 << 10
+"""The same where they must be."""
 
 _NO_SENDFILE: Final = frozenset((errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP))
 """How a system says that it cannot send a file of this file system."""
@@ -29,14 +32,14 @@ _NO_SENDFILE: Final = frozenset((errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP))
 Part = bytes | memoryview
 
 
-def batches(pdus: Iterable[Sequence[Part]]) -> Iterator[tuple[list[Part], int]]:
-    """PDUs that come in parts, as many together as are worth a call of the system, with the size of that in bytes."""
+def batches(pdus: Iterable[Sequence[Part]], max_size: int) -> Iterator[tuple[list[Part], int]]:
+    """PDUs that come in parts, as many together as make `max_size`, with the size of that in bytes."""
     pending: list[Part] = []
     size = 0
     for parts in pdus:
         pending += parts
         size += sum(map(len, parts))
-        if size >= _MAX_SIZE or len(pending) >= _MAX_PARTS:
+        if size >= max_size or len(pending) >= _MAX_PARTS:
             yield pending, size
             pending, size = [], 0
     if pending:
@@ -91,7 +94,7 @@ class SocketWriter:
             except OSError as error:
                 if error.errno not in _NO_SENDFILE:
                     raise
-                piece = os.pread(number, min(size, _MAX_SIZE), start)
+                piece = os.pread(number, min(size, JOINED), start)
                 sent = len(piece)
                 self.write([piece], sent)
             if not sent:

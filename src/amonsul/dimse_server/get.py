@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 from amonsul.archive.context import Archive
@@ -20,7 +19,7 @@ from amonsul.dicom.query import View
 from amonsul.dimse_server.negotiation import UNCOMPRESSED
 from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifier, QuerySettings, read_identifier
 from amonsul.dimse_server.retrieve import Account, chunks, instances_meant, nothing_done
-from amonsul.dimse_server.service import Answer, Context, Exchange, Right, Service
+from amonsul.dimse_server.service import Answer, Context, Exchange, Prepared, Right, Service
 from amonsul.errors import AmonsulError, BadFileFormat, NoPresentationContext
 from amonsul.protocols.dimse.commands import CGetRq, CStoreRq, Request
 from amonsul.protocols.dimse.statuses import RetrieveStatus, StorageStatus
@@ -33,12 +32,10 @@ Describe = Callable[[Archive, Sequence[OrthancId]], Mapping[OrthancId, Outgoing]
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An instance about to be sent; without context if it cannot be."""
+    """An instance about to be sent; without message if it cannot be."""
 
-    context: Context | None
-    sop_class_uid: str
+    message: Prepared | None
     sop_instance_uid: str
-    data_set: Iterable[bytes | memoryview]
 
 
 class GetService(Service):
@@ -86,30 +83,22 @@ class GetService(Service):
             return
         account = Account(request, exchange.context.transfer_syntax, len(instance_ids))
         message_ids = (number for number in itertools.cycle(range(1, 0x10000)) if number != request.message_id)
-        prepared = map(partial(self._prepare, exchange), self._described(instance_ids))
-        following = [next(prepared, None)]
-        while (ready := following[0]) is not None:
+        prepared = (self._prepare(exchange, each, message_ids) for each in self._described(instance_ids))
+        ready, news = next(prepared, None), False
+        while ready is not None:
             if exchange.is_cancelled:
                 yield account.cancelled()
                 return
-            if ready.context is None:
+            if ready.message is None:
                 account.add(StorageStatus.CANNOT_UNDERSTAND, ready.sop_instance_uid, was_sent=False)
-                following[0] = next(prepared, None)
+                ready = next(prepared, None)
                 continue
-            command = CStoreRq(next(message_ids), ready.sop_class_uid, ready.sop_instance_uid)
-
-            def open_next() -> None:
-                following[0] = next(prepared, None)
-
-            try:
-                status = exchange.perform(ready.context, command, ready.data_set, open_next).status
-            except AmonsulError as error:
-                logger.warning("C-GET of %s: %s not sent: %s", exchange.association, ready.sop_instance_uid, error)
-                account.add(StorageStatus.CANNOT_UNDERSTAND, ready.sop_instance_uid, was_sent=False)
-                following[0] = next(prepared, None)
-                continue
-            account.add(status, ready.sop_instance_uid)
-            yield account.pending()
+            exchange.ask(ready.message)
+            if news:  # of the one before; the peer has something to do, so this is the time
+                yield account.pending()
+            following = next(prepared, None)
+            account.add(exchange.response().status, ready.sop_instance_uid)
+            ready, news = following, True
         logger.info(
             "C-GET of %s: %d sent, %d failed",
             exchange.association,
@@ -124,17 +113,18 @@ class GetService(Service):
             described = self._describe(self._archive, chunk)
             yield from map(described.get, chunk)
 
-    def _prepare(self, exchange: Exchange, instance: Outgoing | None) -> _Ready:
+    def _prepare(self, exchange: Exchange, instance: Outgoing | None, message_ids: Iterator[int]) -> _Ready:
         """Choose how an instance is sent and open it, which is done while the peer works at the one before."""
         if instance is None:
-            return _Ready(None, "", "", ())
+            return _Ready(None, "")
         try:
             context, outgoing = self._choose(exchange, instance)
-            data_set = opened(outgoing)
+            command = CStoreRq(next(message_ids), outgoing.sop_class_uid, outgoing.sop_instance_uid)
+            message = exchange.prepare(context, command, opened(outgoing))
         except AmonsulError as error:
             logger.warning("C-GET of %s: %s not sent: %s", exchange.association, instance.sop_instance_uid, error)
-            return _Ready(None, instance.sop_class_uid, instance.sop_instance_uid, ())
-        return _Ready(context, outgoing.sop_class_uid, outgoing.sop_instance_uid, data_set)
+            return _Ready(None, instance.sop_instance_uid)
+        return _Ready(message, outgoing.sop_instance_uid)
 
     def _choose(self, exchange: Exchange, instance: Outgoing) -> tuple[Context, Outgoing]:
         """The context to send in, and what to send in it.

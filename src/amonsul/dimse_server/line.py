@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import queue
 import socket
@@ -18,8 +19,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from amonsul.clients.wire import SocketWriter, batches
-from amonsul.dimse_server.service import Answer, AssociationLost, Context, Exchange, Service
+from amonsul.clients.wire import JOINED, SIDE_BY_SIDE, Part, SocketWriter, batches
+from amonsul.dimse_server.service import Answer, AssociationLost, Context, Exchange, Prepared, Service
 from amonsul.errors import AmonsulError, InternalError
 from amonsul.protocols.dimse.commands import Request, Response
 from amonsul.protocols.dimse.messages import encode_message, message_parts
@@ -131,38 +132,38 @@ class ServiceLine:
         """
         self._send([pdus], len(pdus))
 
-    def perform(
-        self,
-        context: Context,
-        request: Request,
-        data_set: Iterable[bytes | memoryview] | None,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> Response:
-        """Send a request to the peer and wait for its response.
+    def prepare(self, context: Context, request: Request, data_set: Iterable[Part] | None) -> Prepared:
+        """Make the beginning of a message to the peer.
+
+        Raises:
+            AmonsulError: the beginning of the data set cannot be read.
+        """
+        pdus = message_parts(context.context_id, request, data_set, self._max_pdu_length)
+        made = batches(pdus, JOINED if self._writer is None else SIDE_BY_SIDE)
+        return Prepared(request.message_id, itertools.chain((next(made),), made))
+
+    def ask(self, message: Prepared) -> None:
+        """Send a request to the peer.
 
         A data set that cannot be read to its end takes the association with it: half a message cannot be mended.
         """
-        self._awaited_message_id = request.message_id
-        has_begun = False
+        self._awaited_message_id = message.message_id
         try:
-            for parts, size in batches(message_parts(context.context_id, request, data_set, self._max_pdu_length)):
+            for parts, size in message.batches:
                 self._send(parts, size)
-                has_begun = True
         except AmonsulError as error:
-            self._awaited_message_id = None
-            if not has_begun:
-                raise
             logger.warning("a data set cannot be sent to its end: %s", error)
             self._end_association()
             raise AssociationLost from error
-        if meanwhile is not None:
-            meanwhile()
+
+    def response(self) -> Response:
+        """Wait for the response to what was asked last."""
         response = self._responses.get()
         if response is None:
             raise AssociationLost
         return response
 
-    def _send(self, parts: list[bytes | memoryview], size: int) -> None:
+    def _send(self, parts: list[Part], size: int) -> None:
         if self._writer is None:
             self._hand_over(b"".join(parts))
             return

@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import enum
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
@@ -104,6 +104,13 @@ class AssociationLost(Exception):
     """The association ended while a service was still talking; nothing is to be done but to stop."""
 
 
+class Prepared(NamedTuple):
+    """A message whose beginning is made; the rest is when it is sent."""
+
+    message_id: int
+    batches: Iterator[tuple[list[bytes | memoryview], int]]
+
+
 class Line(Protocol):
     """The way from a service in its thread to the association: what `Exchange` needs of it."""
 
@@ -112,14 +119,16 @@ class Line(Protocol):
         """Whether the peer sent C-CANCEL or is gone."""
         ...
 
-    def perform(
-        self,
-        context: Context,
-        request: Request,
-        data_set: Iterable[bytes | memoryview] | None,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> Response:
-        """Send a request to the peer and wait for its response."""
+    def prepare(self, context: Context, request: Request, data_set: Iterable[bytes | memoryview] | None) -> Prepared:
+        """Make the beginning of a message."""
+        ...
+
+    def ask(self, message: Prepared) -> None:
+        """Send a request to the peer."""
+        ...
+
+    def response(self) -> Response:
+        """Wait for the response to it."""
         ...
 
 
@@ -145,25 +154,31 @@ class Exchange:
         """Whether the peer does not want more: it sent C-CANCEL, or the association is lost."""
         return self.line.is_cancelled
 
-    def perform(
-        self,
-        context: Context,
-        request: Request,
-        data_set: Iterable[bytes | memoryview] | None = None,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> Response:
-        """Ask something of the peer on the same association, as C-GET does with each C-STORE; blocks.
+    def prepare(
+        self, context: Context, request: Request, data_set: Iterable[bytes | memoryview] | None = None
+    ) -> Prepared:
+        """Make the beginning of something to ask of the peer on the same association, as C-GET does with each C-STORE.
 
-        Args:
-            context: to ask in.
-            request: what.
-            data_set: with it.
-            meanwhile: called while the peer works at it; raises nothing.
+        Raises:
+            AmonsulError: the beginning of the data set cannot be read.
+        """
+        return self.line.prepare(context, request, data_set)
+
+    def ask(self, message: Prepared) -> None:
+        """Send it, once the one before is answered; blocks while the peer does not take it.
 
         Raises:
             AssociationLost: there is nobody left to answer.
         """
-        return self.line.perform(context, request, data_set, meanwhile)
+        self.line.ask(message)
+
+    def response(self) -> Response:
+        """Wait for the response to what was asked.
+
+        Raises:
+            AssociationLost: there is nobody left to answer.
+        """
+        return self.line.response()
 
 
 def _no_file() -> Path:

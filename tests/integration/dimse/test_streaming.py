@@ -104,7 +104,8 @@ class Sender(Service):
             assert context.peer_is_scp
             store = CStoreRq(number + 100, each.sop_class_uid, each.sop_instance_uid)
             halves = (each.data_set[:1001], each.data_set[1001:])
-            response = exchange.perform(context, store, halves)
+            exchange.ask(exchange.prepare(context, store, halves))
+            response = exchange.response()
             assert isinstance(response, CStoreRsp)
             self.statuses.append(response.status)
             left = len(self.samples) - number - 1
