@@ -29,7 +29,7 @@ class PostgresSettings:
         conninfo: libpq connection string or URI.
         max_connections: size of the pool.
         connect_timeout_s: after which a call is answered with Unavailable.
-        idle_transaction_timeout_s: after which the server ends a writing transaction whose client asks nothing. One that
+        idle_transaction_timeout_s: after which the server ends a writing transaction in which nothing is asked. Whoever
             hangs, or whose machine is gone, so lets go of the lock of writers, for which all others wait.
     """
 
