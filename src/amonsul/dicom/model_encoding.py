@@ -194,6 +194,8 @@ def _text(vr: str, value: object) -> str:
         raise ValueError
     if "\0" in value or ("\\" in value and vr not in vrs.SINGLE_VALUED_TEXT):
         raise ValueError
+    if vr in vrs.DEFAULT_REPERTOIRE and not value.isascii():
+        raise ValueError
     return value
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
@@ -381,37 +379,3 @@ def test_options_tells_what_can_be_done(client: httpx.Client) -> None:
     assert 'path="studies/{study}/metadata"' in wadl.text
     described = client.options("/dicom-web/studies", headers={"accept": "application/json"}).json()
     assert {"GET", "POST"} <= {one["method"] for one in described["resources"] if one["path"] == "/studies"}
-
-
-_ENDS = ("", ";q=0.3", ";q=x", ";transfer-syntax=*", ";transfer-syntax=1.2.840.10008.1.2.4.80")
-_ACCEPTS = st.lists(
-    st.sampled_from(
-        (
-            *("application/dicom", "multipart/related", "*/*", "image/*", "image/jpeg", "text/html", "application/zip"),
-            *("application/dicom+json", "multipart/related; type=application/dicom", "application/octet-stream"),
-            *('multipart/related; type="image/jls"', "multipart/related; type=application/octet-stream"),
-        )
-    ).flatmap(
-        lambda name: st.sampled_from(
-            ("", ";q=0.3", ";q=x", ";transfer-syntax=*", ";transfer-syntax=1.2.840.10008.1.2.4.80")
-        ).map(lambda end: name + end)
-    ),
-    max_size=3,
-).map(", ".join)
-_WHAT = ("", "/metadata", "/frames/1", "/frames/2,9", "/rendered", "/thumbnail", "/bulkdata/7fe00010", "/pixeldata")
-_TEXT = st.text(alphabet="0123456789,.-aeinl", max_size=12)
-
-
-@given(
-    st.sampled_from(_WHAT),
-    _ACCEPTS,
-    st.dictionaries(st.sampled_from(("window", "viewport", "quality", "x")), _TEXT),
-    _TEXT,
-)
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_request_is_a_failure_of_the_server(
-    client: httpx.Client, what: str, accept: str, query: dict[str, str], text: str
-) -> None:
-    path = packaged(client, "SC_rgb_rle_2frame.dcm")
-    answer = client.get(path + what, params=query, headers={"accept": accept, "range": f"bytes={text}"})
-    assert answer.status_code in (200, 206, 400, 404, 406, 416)

@@ -1,6 +1,12 @@
+"""The DICOM JSON Model becomes bytes, and XML, and comes back.
+
+`AMONSUL_TEST_EXAMPLES=20000 pytest tests/unit/dicom/test_model_encoding.py` is the full run (FZ-9).
+"""
+
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 
 import pytest
@@ -14,6 +20,8 @@ from amonsul.dicom.scanner import scan
 from amonsul.errors import BadFileFormat
 
 Model = Mapping[str, object]
+
+_EXAMPLES = int(os.environ.get("AMONSUL_TEST_EXAMPLES", "150"))
 
 
 def nothing_elsewhere(tag: str, uri: str) -> Elsewhere:
@@ -42,23 +50,42 @@ def attribute(vr: str, values: st.SearchStrategy[object], most: int = 3) -> st.S
 _SIMPLE = {
     "00100020": attribute("LO", _TEXT),
     "00080060": attribute("CS", _ASCII, 1),
-    "00104000": attribute(
-        "LT", st.text(alphabet="ab\\ \r\nä", min_size=1).filter(lambda text: text.strip()).map(str.strip), 1
-    ),
+    "00104000": attribute("LT", _LINES, 1),
+    "00080081": attribute("ST", _LINES, 1),
+    "00080119": attribute("UC", _TEXT),
+    "00080120": attribute("UR", _ASCII, 1),
+    "00081190": attribute("UR", st.just("http://host/a\\b"), 1),
+    "0040A160": attribute("UT", _LINES, 1),
+    "00080016": attribute("UI", st.from_regex(r"[1-9][0-9]{0,5}(\.[1-9][0-9]{0,5}){1,5}", fullmatch=True), 1),
+    "00080020": attribute("DA", st.dates().map(lambda day: f"{day:%Y%m%d}".zfill(8))),
+    "00080030": attribute("TM", st.times().map(lambda time: f"{time:%H%M%S.%f}")),
+    "0008002A": attribute("DT", st.datetimes().map(lambda time: f"{time:%Y%m%d%H%M%S.%f}".zfill(21))),
+    "00080054": attribute("AE", _ASCII),
+    "00101010": attribute("AS", st.integers(0, 999).map(lambda age: f"{age:03}Y"), 1),
+    "00101020": attribute("DS", st.decimals(-99999, 99999, places=3).map(str)),
+    "00080301": attribute("US", st.integers(0, 65535)),
+    "00189219": attribute("SS", st.integers(-32768, 32767)),
+    "00280009": attribute("AT", st.integers(0, 2**32 - 1).map(lambda tag: f"{tag:08X}")),
+    "00720078": attribute("UL", st.integers(0, 2**32 - 1)),
+    "00720082": attribute("SV", st.integers(-(2**63), 2**63 - 1)),
+    "00720083": attribute("UV", st.integers(0, 2**64 - 1)),
+    "00720076": attribute("FL", st.floats(width=32, allow_nan=False, allow_infinity=False)),
+    "00090010": st.just({"vr": "LO", "Value": ["MAKER"]}),
+    "00091001": attribute("LO", _TEXT),
     "00200013": attribute("IS", st.integers(-(2**31), 2**31 - 1), 1),
     "00280010": attribute("US", st.integers(0, 65535), 1),
     "00186020": attribute("SL", st.integers(-(2**31), 2**31 - 1)),
     "00189087": attribute("FD", st.floats(allow_nan=False, allow_infinity=False)),
-    "00280009": attribute("AT", st.integers(0, 2**32 - 1).map(lambda tag: f"{tag:08X}")),
     "00100010": attribute("PN", _NAMES),
     "00080050": st.just({"vr": "SH"}),
 }
-_ITEMS = st.fixed_dictionaries({}, optional={tag: kind for tag, kind in _SIMPLE.items() if tag != "00104000"})
+_WITH_LINES = ("00104000", "00080081", "0040A160")
+_ITEMS = st.fixed_dictionaries({}, optional={tag: kind for tag, kind in _SIMPLE.items() if tag not in _WITH_LINES})
 _MODELS = st.fixed_dictionaries({}, optional={**_SIMPLE, "00081140": attribute("SQ", st.one_of(_ITEMS, st.just({})))})
 
 
 @given(_MODELS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=_EXAMPLES, deadline=None)
 def test_what_is_written_is_read_again(model: dict[str, object]) -> None:
     found = back(model)
     found.pop("00080005", None)
@@ -66,10 +93,10 @@ def test_what_is_written_is_read_again(model: dict[str, object]) -> None:
 
 
 @given(_MODELS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=_EXAMPLES, deadline=None)
 def test_a_model_survives_xml(model: dict[str, object]) -> None:
     # XML parsers turn every line end into a line feed.
-    model = {tag: one for tag, one in model.items() if tag != "00104000"}
+    model = {tag: one for tag, one in model.items() if tag not in _WITH_LINES}
     assert dicom_xml_reader.to_json(dicom_xml.from_json(model)) == model
 
 
@@ -103,6 +130,8 @@ def test_values_elsewhere_go_out_in_pieces() -> None:
         {"vr": "LO", "Value": ["a\\b"]},
         {"vr": "LO", "Value": ["a\0"]},
         {"vr": "LO", "Value": [{}]},
+        {"vr": "UI", "Value": ["1.٠"]},
+        {"vr": "CS", "Value": ["Ä"]},
         {"vr": "LO", "Value": ["x" * 70000]},
         {"vr": "DS", "Value": [math.inf]},
         {"vr": "PN", "Value": [{"Alphabetic": "a=b"}]},
@@ -128,7 +157,7 @@ def test_what_is_no_tag_is_refused(name: str) -> None:
 
 
 @given(st.binary(max_size=200) | st.text(alphabet="<>/ \"'=DicomAttribute&;![]", max_size=120).map(str.encode))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=_EXAMPLES, deadline=None)
 def test_any_bytes_are_read_as_xml_or_refused(data: bytes) -> None:
     try:
         dicom_xml_reader.to_json(b"<NativeDicomModel>" + data + b"</NativeDicomModel>")
