@@ -131,7 +131,7 @@ def open_archive(configuration: Configuration) -> Iterator[Archive]:
         archive_settings = settings.archive_settings(configuration)
         incoming = None
         if (wanted := settings.ingest_transcoding(configuration)) is not None:
-            codecs = WorkerPool()
+            codecs = WorkerPool(settings.worker_settings(configuration))
             stack.callback(codecs.close)
             incoming = IngestTranscoding(
                 wanted,
@@ -231,7 +231,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, partial(_on_signal, number, stop))
     switches = _switches(configuration, archive)
-    codecs = WorkerPool()
+    codecs = WorkerPool(settings.worker_settings(configuration))
     modalities = Modalities(
         archive.database,
         settings.modalities(configuration),

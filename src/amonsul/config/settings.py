@@ -48,6 +48,7 @@ from amonsul.dimse_server.settings import DEFAULT_MAX_PDU_LENGTH, AlwaysAllowed,
 from amonsul.dimse_server.worklist import WorklistSettings
 from amonsul.errors import AmonsulError
 from amonsul.imaging.transcode import can_write
+from amonsul.imaging.worker import WorkerSettings
 from amonsul.jobs.settings import JobsSettings
 from amonsul.jobs.webhooks import Webhook
 from amonsul.web.dicomweb.settings import DicomWebSettings, MetadataMode, OtherBinary
@@ -422,6 +423,8 @@ def web_settings(configuration: Configuration) -> WebSettings:
         keep_alive_timeout_s=configuration.number("KeepAliveTimeout"),
         threads=configuration.number("HttpThreadsCount"),
         maximum_connections=configuration.number("Amonsul.HttpMaximumConnections"),
+        lossy_quality=configuration.number("DicomLossyTranscodingQuality"),
+        maximum_archived_file_size=configuration.number("MaximumFileSizeInArchiveMB") * _MEGABYTE,
         zip_utf8=configuration.flag("ZipUseUtf8"),
         zip_streamed=configuration.flag("SynchronousZipStream"),
         dicom_web=dicom_web_settings(configuration),
@@ -487,6 +490,14 @@ def ingest_transcoding(configuration: Configuration) -> str | None:
     return wanted or None
 
 
+def worker_settings(configuration: Configuration) -> WorkerSettings:
+    """How many processes decode and encode; more than there are processors would only wait for them."""
+    return WorkerSettings(
+        processes=min(configuration.number("TranscoderThreadsCount"), os.cpu_count() or 1),
+        memory_bytes=configuration.number("TranscoderMemoryCapacity") * _MEGABYTE,
+    )
+
+
 def jobs_settings(configuration: Configuration) -> JobsSettings:
     """How jobs are run and how long they are remembered."""
     threads = configuration.number("JobsEngineThreadsCount.ResourceModification")
@@ -547,6 +558,7 @@ def build_all(configuration: Configuration) -> None:
     web_settings(configuration)
     ingest_transcoding(configuration)
     jobs_settings(configuration)
+    worker_settings(configuration)
     scu_settings(configuration)
     tenants(configuration)
     query_settings(configuration, str)

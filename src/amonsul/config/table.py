@@ -213,7 +213,6 @@ HTTP: Final = Area(
             _MEGABYTES,
             4096,
             "Megabytes of the largest file taken from an uploaded ZIP archive.",
-            served=False,
         ),
         Option("OrthancExplorerEnabled", FLAG, True, "Serve the pages for people.", served=False),
         Option("WebDavEnabled", FLAG, True, "Serve the stored files as a WebDAV folder.", served=False),
@@ -693,9 +692,17 @@ TRANSCODING: Final = Area(
             "Let IngestTranscoding touch compressed pictures.",
         ),
         Option("DicomLossyTranscodingQuality", Number(1, 100), 90, "Quality of lossy JPEG."),
-        Option("TranscoderThreadsCount", _COUNT, 4, "Threads that transcode.", served=False),
         Option(
-            "TranscoderMemoryCapacity", _MEGABYTES, 256, "Megabytes of pictures being transcoded at once.", served=False
+            "TranscoderThreadsCount",
+            _COUNT,
+            4,
+            "Processes that decode and encode pictures; at most one for each processor.",
+        ),
+        Option(
+            "TranscoderMemoryCapacity",
+            _MEGABYTES,
+            256,
+            "Megabytes of frames being decoded and encoded at once; a larger frame is worked at alone.",
         ),
         Option(
             "TranscoderCacheSize", _MEGABYTES, 256, "Megabytes of transcoded pictures kept in memory.", served=False

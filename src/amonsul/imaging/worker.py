@@ -48,6 +48,7 @@ class WorkerSettings:
         task_cpu_s: CPU time of one frame.
         task_s: time of one frame on the clock, e.g. when the machine is overloaded.
         address_space_bytes: of one process; 0 for no limit.
+        memory_bytes: of all frames at work, with what becomes of them; a larger one is worked at alone.
     """
 
     processes: int = 2
@@ -55,6 +56,7 @@ class WorkerSettings:
     task_cpu_s: int = 30
     task_s: float = 120.0
     address_space_bytes: int = 6 << 30
+    memory_bytes: int = 256 << 20
 
 
 class WorkerPool:
@@ -65,6 +67,7 @@ class WorkerPool:
         self._changed = threading.Condition()
         self._idle: list[_Worker] = []
         self._count = 0  # of processes, idle or busy
+        self._bytes = 0  # of frames at work
         self._is_closed = False
         self._reaper: threading.Timer | None = None
 
@@ -83,7 +86,12 @@ class WorkerPool:
         if size > MAX_DECODED_BYTES:
             raise PayloadTooLarge(f"A decoded frame would take {size} bytes")
         description = asdict(pixel_format) | {"sample_kind": pixel_format.sample_kind.value}
-        task: Parameters = {"task": "decode", "syntax": transfer_syntax_uid, "format": description}
+        task: Parameters = {
+            "task": "decode",
+            "syntax": transfer_syntax_uid,
+            "format": description,
+            "decoded_bytes": size,
+        }
         said, samples = self._run(task, frame, size)
         photometric_interpretation = said.get("photometric_interpretation")
         if len(samples) != size or photometric_interpretation not in _PHOTOMETRIC_INTERPRETATIONS:
@@ -111,6 +119,7 @@ class WorkerPool:
             "photometric_interpretation": pixels.photometric_interpretation,
             "bits": pixels.bits,
             "is_packed": pixels.is_packed,
+            "decoded_bytes": samples.nbytes,
         }
         return bytes(self._run(task, samples.view(numpy.uint8).data.cast("B"), samples.nbytes * 4 + (1 << 16))[1])
 
@@ -144,7 +153,8 @@ class WorkerPool:
                 raise Unavailable("The processes of the codecs do not start") from error
 
     def _run_once(self, task: Parameters, payload: memoryview | bytes, max_result: int) -> tuple[Parameters, bytearray]:
-        worker = self._take()
+        size = len(payload) + min(max_result, int(task["decoded_bytes"]))
+        worker = self._take(size)
         is_alive = False
         try:
             with measures.CODECS_BUSY.track_inprogress():
@@ -158,24 +168,30 @@ class WorkerPool:
             )
             raise BadFileFormat("A frame made its codec crash, or took too long") from error
         finally:
-            self._give_back(worker, is_alive)
+            self._give_back(worker, is_alive, size)
         if "error" in said:
             raise _ERRORS.get(str(said["error"]), InternalError)(str(said.get("details", "")))
         return said, result
 
-    def _take(self) -> _Worker:
+    def _take(self, size: int) -> _Worker:
+        """A process for a frame of so many bytes."""
         with self._changed:
             while True:
                 if self._is_closed:
                     raise Unavailable("The codecs are closed")
+                if self._bytes and self._bytes + size > self._settings.memory_bytes:
+                    self._changed.wait()
+                    continue
                 while self._idle:
                     worker = self._idle.pop()
                     if worker.process.poll() is None:
+                        self._bytes += size
                         return worker
                     worker.end()
                     self._count -= 1
                 if self._count < self._settings.processes:
                     self._count += 1
+                    self._bytes += size
                     break
                 self._changed.wait()
         try:
@@ -183,19 +199,21 @@ class WorkerPool:
         except OSError as error:
             with self._changed:
                 self._count -= 1
-                self._changed.notify()
+                self._bytes -= size
+                self._changed.notify_all()
             raise Unavailable("No process can be started for a codec") from error
 
-    def _give_back(self, worker: _Worker, is_alive: bool) -> None:
+    def _give_back(self, worker: _Worker, is_alive: bool, size: int) -> None:
         with self._changed:
+            self._bytes -= size
             if is_alive and not self._is_closed:
                 worker.idle_since = time.monotonic()
                 self._idle.append(worker)
                 self._arm_reaper()
-                self._changed.notify()
+                self._changed.notify_all()  # those who wait do not all wait for the same
                 return
             self._count -= 1
-            self._changed.notify()
+            self._changed.notify_all()
         worker.end()
 
     def _arm_reaper(self) -> None:

@@ -76,6 +76,7 @@ class WebSettings:
         maximum_connections: open at once; beyond that the longest idle one makes room.
         explorer_enabled: serve the web page (option `OrthancExplorerEnabled`).
         lossy_quality: of lossy transfer syntaxes, where a request does not say (`DicomLossyTranscodingQuality`).
+        maximum_archived_file_size: bytes of a file in an uploaded ZIP archive (`MaximumFileSizeInArchiveMB`).
         zip_utf8: names in ZIP archives keep what is not ASCII (`ZipUseUtf8`).
         zip_streamed: send ZIP archives while they are made (`SynchronousZipStream`).
     """
@@ -96,6 +97,7 @@ class WebSettings:
     limits: BodyLimits = BodyLimits()
     explorer_enabled: bool = True
     lossy_quality: int = 90
+    maximum_archived_file_size: int = 4 << 30
     zip_utf8: bool = False
     zip_streamed: bool = True
     dicom_web: DicomWebSettings = field(default_factory=DicomWebSettings)

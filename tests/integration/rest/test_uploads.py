@@ -4,13 +4,17 @@ import gzip
 import io
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from amonsul.web.rest import uploads
+from amonsul.web.services import Services
+from amonsul.web.settings import WebSettings
 from tests.integration.rest.dicom_files import dicom_file, zip_of
+from tests.integration.rest.serving import serving_archive
 
 
 def incoming(folder: Path) -> list[Path]:
@@ -188,9 +192,11 @@ def test_zip_with_too_many_members(client: httpx.Client, monkeypatch: pytest.Mon
     assert client.post("/instances", content=zip_of(members[:3])).status_code == 200
 
 
-def test_zip_with_a_member_that_is_too_large(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "MAX_MEMBER_SIZE", 1000)
-    assert client.post("/instances", content=zip_of([("a", dicom_file(pixels=100))])).status_code == 400
+def test_zip_with_a_member_that_is_too_large(services: Services) -> None:
+    small = replace(services, settings=WebSettings(maximum_archived_file_size=10_000))
+    with serving_archive(small) as served, httpx.Client(base_url=served.url, timeout=60) as client:
+        assert client.post("/instances", content=zip_of([("a", dicom_file(pixels=100))])).status_code == 400
+        assert client.post("/instances", content=dicom_file(pixels=100)).status_code == 200
 
 
 def test_encrypted_zip(client: httpx.Client) -> None:

@@ -64,7 +64,6 @@ def test_an_option_is_marked_served_exactly_if_a_part_asks_for_it(tmp_path: Path
         asked |= noting.asked
     # What app.py asks for by itself, and what is told by /system alone.
     asked |= set(re.findall(r'configuration\.\w+\("([\w.]+)"\)', Path(app.__file__).read_text("utf-8")))
-    asked -= {"MetricsEnabled"}  # a switch that can be turned, and moves nothing
     asked |= {"Name", "CaseSensitivePN"}
     served = {path for path, option in OPTIONS.items() if option.served}
     assert asked - served == set(), "asked for, but marked as not served"
@@ -83,6 +82,20 @@ def test_webhooks_and_types_of_attachments_are_checked_at_start() -> None:
     assert settings.archive_settings(configuration(given)).media_types == {1024: "application/pdf"}
     with pytest.raises(ConfigurationError, match="MIME"):
         settings.archive_settings(configuration({"UserContentType": {"a": [1024, "text/html\r\nx: y"]}}))
+
+
+def test_bounds_in_megabytes_reach_those_they_bound() -> None:
+    given = configuration(
+        {
+            "DicomLossyTranscodingQuality": 70,
+            "MaximumFileSizeInArchiveMB": 2,
+            "TranscoderMemoryCapacity": 3,
+            "TranscoderThreadsCount": 1,
+        }
+    )
+    web, worker = settings.web_settings(given), settings.worker_settings(given)
+    assert (web.lossy_quality, web.maximum_archived_file_size) == (70, 2 << 20)
+    assert (worker.processes, worker.memory_bytes) == (1, 3 << 20)
 
 
 def test_the_index_is_in_the_storage_folder_unless_it_has_one_of_its_own(tmp_path: Path) -> None:

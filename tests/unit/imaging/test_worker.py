@@ -233,3 +233,14 @@ def test_a_worker_can_open_start_and_signal_nothing(tmp_path: Path) -> None:
     assert done.stdout.startswith(b"attempted: "), done.stderr
     allowed = set(done.stdout.split()[1:])
     assert allowed <= (set() if sys.platform == "linux" else {b"fork", b"exec", b"kill"})
+
+
+def test_frames_beyond_the_memory_wait_for_each_other() -> None:
+    pool = WorkerPool(WorkerSettings(processes=2, memory_bytes=1))
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            done = list(threads.map(lambda _: pool.decode(JPEG_LS_LOSSLESS, FRAME, FORMAT), range(24)))
+        assert all(numpy.array_equal(pixels.samples, PIXELS.samples) for pixels in done)
+        assert len(pool.process_ids) == 1, "another one was never needed"
+    finally:
+        pool.close()

@@ -27,7 +27,8 @@ from amonsul.web.services import Services
 from amonsul.web.values import Request, Response, json
 
 MAX_MEMBERS = 100_000
-MAX_MEMBER_SIZE = 4 << 30
+MAX_FILE_SIZE = 4 << 30
+"""Of a body in gzip when it is expanded, and of a file in a form."""
 MAX_RATIO = 200
 RATIO_COUNTS_FROM = 64 << 20
 MAX_PARTS = 100_000
@@ -58,7 +59,8 @@ def upload(services: Services, request: Request) -> Response:
         if body.size == 0:
             raise BadFileFormat("Received an empty DICOM file")
         if bytes(body.view()[:4]) in _ZIP_MAGIC:
-            return json(list(_ingest_members(archive, body, origin)))
+            largest = services.settings.maximum_archived_file_size
+            return json(list(_ingest_members(archive, body, origin, largest)))
         return json(describe(ingest(archive, body, origin)))
     finally:
         body.discard()
@@ -100,7 +102,7 @@ def _gunzip(archive: Archive, body: Spooled) -> Spooled:
     view = body.view()
     if bytes(view[:2]) != _GZIP_MAGIC:
         raise BadFileFormat("the body is not in gzip format")
-    spool = archive.blobs.spool(MAX_MEMBER_SIZE)
+    spool = archive.blobs.spool(MAX_FILE_SIZE)
     expansion = _Expansion()
     try:
         position = 0
@@ -136,7 +138,7 @@ def _gunzip_member(view: memoryview, position: int, spool: Spool, expansion: _Ex
 # ---------------------------------------------------------------------------------------------------- ZIP
 
 
-def _ingest_members(archive: Archive, body: Spooled, origin: RestOrigin) -> Iterator[dict[str, object]]:
+def _ingest_members(archive: Archive, body: Spooled, origin: RestOrigin, largest: int) -> Iterator[dict[str, object]]:
     view = body.view()
     _check_directory(view)
     expansion = _Expansion()
@@ -145,7 +147,7 @@ def _ingest_members(archive: Archive, body: Spooled, origin: RestOrigin) -> Iter
             for number, member in enumerate(members.infolist()):
                 if member.is_dir():
                     continue
-                spooled = _expand(archive, members, member, expansion)
+                spooled = _expand(archive, members, member, expansion, largest)
                 is_dicom = bytes(spooled.view()[128:132]) == b"DICM"
                 try:
                     yield describe(ingest(archive, spooled, origin))
@@ -160,9 +162,11 @@ def _ingest_members(archive: Archive, body: Spooled, origin: RestOrigin) -> Iter
         raise BadFileFormat(f"the ZIP archive cannot be read: {error}") from error
 
 
-def _expand(archive: Archive, members: zipfile.ZipFile, member: zipfile.ZipInfo, expansion: _Expansion) -> Spooled:
+def _expand(
+    archive: Archive, members: zipfile.ZipFile, member: zipfile.ZipInfo, expansion: _Expansion, largest: int
+) -> Spooled:
     expansion.reads(member.compress_size)
-    spool = archive.blobs.spool(MAX_MEMBER_SIZE)
+    spool = archive.blobs.spool(largest)
     try:
         with members.open(member) as expanded:
             while piece := expanded.read(_PIECE):
@@ -170,7 +174,7 @@ def _expand(archive: Archive, members: zipfile.ZipFile, member: zipfile.ZipInfo,
                 spool.write(piece)
         return spool.finish()
     except PayloadTooLarge as error:
-        raise BadFileFormat(f"a member of the ZIP archive has more than {MAX_MEMBER_SIZE} bytes") from error
+        raise BadFileFormat(f"a member of the ZIP archive has more than {largest} bytes") from error
     finally:
         spool.discard()
 
@@ -229,7 +233,7 @@ class _Form:
         self._count += 1
         if self._count > MAX_PARTS:
             raise BadFileFormat(f"more than {MAX_PARTS} parts")
-        self._spool = self._archive.blobs.spool(MAX_MEMBER_SIZE)
+        self._spool = self._archive.blobs.spool(MAX_FILE_SIZE)
         self._is_file = False
 
     def on_header_begin(self) -> None:
