@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from amonsul.archive.asked_tags import AskedTags
 from amonsul.archive.origin import Origin
 from amonsul.archive.switches import Switchboard
 from amonsul.blobs.spool import Spooled
@@ -100,6 +101,7 @@ class Archive:
     settings: ArchiveSettings = field(default_factory=ArchiveSettings)
     filters: tuple[Filter, ...] = ()
     switches: Switchboard = field(default_factory=Switchboard)
+    asked: AskedTags = field(default_factory=AskedTags)
     incoming: Callable[[Spooled], Spooled] | None = None
     """Makes another file of one that comes in, or gives back the same; None for nothing of the kind."""
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from amonsul.archive.context import Archive, StorageAccess
 from amonsul.archive.names import metadata_names, metadata_numbers
-from amonsul.database import Transaction, residual, resources, search, sight
+from amonsul.database import Transaction, residual, resources, search, sight, tag_indexes
 from amonsul.database.columns import COLUMNS, fold
 from amonsul.database.resources import Content, Resource
 from amonsul.dicom import json_tags
@@ -304,13 +304,20 @@ def _page(archive: Archive, tx: Transaction, query: Query) -> Sequence[tuple[int
 
 
 def _prepare(archive: Archive, tx: Transaction, query: Query) -> search.Search:
-    return search.prepare(
+    is_simple = all(constraint.tag in COLUMNS for constraint in query.constraints)
+    states = {} if is_simple else tag_indexes.states(tx)
+    prepared = search.prepare(
         query,
         tx.dialect,
         _main_levels(archive),
         _metadata_numbers(archive, query),
         headers=archive.settings.storage_access_on_find is StorageAccess.ALWAYS,
+        indexed=[tag for tag, is_ready in states.items() if is_ready],
     )
+    for tag in prepared.looked_for:
+        if tag not in states:
+            archive.asked.note(tag)
+    return prepared
 
 
 def _matching(archive: Archive, tx: Transaction, prepared: search.Search) -> Iterator[Resource]:

@@ -11,15 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from amonsul.database import headers, sight
 from amonsul.database.engine import Transaction
 from amonsul.database.resources import Content, Resource, by_rows
-from amonsul.database.search import COMPUTED, MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY, Search, candidates
+from amonsul.database.search import (
+    COMPUTED,
+    INSTANCE_AVAILABILITY,
+    MODALITIES_IN_STUDY,
+    SOP_CLASSES_IN_STUDY,
+    Search,
+    candidates,
+)
 from amonsul.dicom.elements import Element, Tag
 from amonsul.dicom.header import Header, decode_header
 from amonsul.dicom.json_tags import text_of
 from amonsul.dicom.levels import Level
 from amonsul.dicom.matching import matches
 from amonsul.dicom.query import MetadataConstraint, View
-
-INSTANCE_AVAILABILITY = 0x00080056
 
 
 def values_in(resource: Resource) -> dict[Tag, str]:

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
-from amonsul.database import condemned
+from amonsul.database import condemned, tag_indexes
 from amonsul.database.columns import COLUMNS, Column, fold
 from amonsul.database.dialects import Dialect
 from amonsul.database.encoding import json_key
@@ -27,7 +27,7 @@ from amonsul.database.metadata import CORE_NAMES
 from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.dicom.matching import ListOf, Phonetic, Range, SingleValue, Universal, WildCard, normalize
+from amonsul.dicom.matching import ListOf, Match, Phonetic, Range, SingleValue, Universal, WildCard, folded, normalize
 from amonsul.dicom.query import (
     Cast,
     Constraint,
@@ -51,6 +51,14 @@ COMPUTED: Final[Mapping[int, tuple[Level, str]]] = {
     0x00201209: (Level.SERIES, "number_of_instances"),
 }
 """Attributes that the index counts: their level and column (PS3.4 §C.3.4)."""
+
+INSTANCE_AVAILABILITY: Final = 0x00080056
+
+
+def can_have_index(tag: Tag) -> bool:
+    """Whether an attribute may have an index of its own: it is looked for in main tags and headers only."""
+    return tag not in COLUMNS and tag not in COMPUTED and tag != INSTANCE_AVAILABILITY
+
 
 _START = 1000
 """Rows of a condition from which a search starts at once."""
@@ -129,6 +137,13 @@ class Search:
         self._conditions.append(condition)
 
     @property
+    def looked_for(self) -> list[Tag]:
+        """Attributes without a column or index for whose sake all resources have to be looked at."""
+        if any(condition.rank is not None for condition in self._conditions):
+            return []
+        return [constraint.tag for constraint in self.residual if can_have_index(constraint.tag)]
+
+    @property
     def conditions(self) -> list[_Condition]:
         """All of them."""
         return self._conditions
@@ -141,6 +156,7 @@ def prepare(
     metadata_numbers: Mapping[str, int],
     *,
     headers: bool,
+    indexed: Collection[Tag] = (),
 ) -> Search:
     """Take a query apart.
 
@@ -150,10 +166,14 @@ def prepare(
         main_levels: the level of each main tag.
         metadata_numbers: of the names in use.
         headers: whether attributes may be looked up in the stored headers.
+        indexed: attributes without a column that have an index of their own, see `tag_indexes`.
     """
     search = Search(query)
     for constraint in query.constraints:
         _attribute(search, constraint, dialect, main_levels, headers=headers)
+    for constraint in search.residual:
+        if constraint.tag in indexed and constraint.mandatory:
+            _candidates_of_index(search, constraint, dialect)
     _labels(search, dialect, query.labels, query.labels_constraint)
     if query.view is not None:
         _labels(search, dialect, query.view.labels, query.view.constraint)
@@ -229,6 +249,60 @@ def _on_column(search: Search, column: Column, constraint: Constraint, dialect: 
     if not constraint.mandatory:
         return _Condition(column.level, f"({expression} IS NULL OR ({sql}))", params)
     return _Condition(column.level, sql, params, rank, text=_Text(column.name, runs) if runs else None)
+
+
+def _candidates_of_index(search: Search, constraint: Constraint, dialect: Dialect) -> None:
+    """Require what the index of an attribute says; `residual` decides."""
+    found = _entries(search, folded(constraint.match), dialect)
+    if found is None:
+        return
+    entries, params = found
+    tag, anything = search.name(), search.name()
+    params |= {tag: constraint.tag, anything: tag_indexes.ANYTHING}
+    level = Level.PATIENT if search.query.level is Level.PATIENT else Level.STUDY
+    alternatives = []
+    starts = []
+    for anchor in (Level.STUDY, Level.PATIENT):
+        of_anchor = f"v.level = {int(anchor)} AND v.tag = :{tag}"
+        if level is anchor:
+            join, row, wanted = "", "v.resource_row = {t}.id", "v.resource_row"
+        elif level is Level.PATIENT:
+            join, row, wanted = "JOIN studies s ON s.id = v.resource_row", "s.patient_row = {t}.id", "s.patient_row"
+        else:
+            join, row, wanted = "JOIN studies s ON s.patient_row = v.resource_row", "s.id = {t}.id", "s.id"
+        either = f"({entries} OR v.value = :{anything})"
+        alternatives.append(f"EXISTS (SELECT 1 FROM tag_values v {join} WHERE {of_anchor} AND {row} AND {either})")
+        for values in (entries, f"v.value = :{anything}"):
+            starts.append(f"SELECT {wanted} FROM tag_values v {join} WHERE {of_anchor} AND {values}")
+    search.require(_Condition(level, " OR ".join(alternatives), params, rank=4, start=" UNION ALL ".join(starts)))
+
+
+def _entries(search: Search, match: Match, dialect: Dialect) -> tuple[str, dict[str, SqlValue]] | None:
+    """A condition on the entries of an index, which are folded; None if they do not tell."""
+    name, low, high = search.name(), search.name(), search.name()
+    match match:
+        case SingleValue(value):
+            return f"v.value = :{name}", {name: value}
+        case ListOf(values):
+            return dialect.is_text_in("v.value", name), {name: dialect.texts(values)}
+        case Range(first, last):
+            bounds = {low: first, high: last}
+            sql = [
+                f"v.value {'>=' if key == low else '<='} :{key}" for key, bound in bounds.items() if bound is not None
+            ]
+            return " AND ".join(sql), {key: bound for key, bound in bounds.items() if bound is not None}
+        case WildCard(pattern):
+            prefix = re.split(r"[*?]", pattern, maxsplit=1)[0]
+            sql_of_pattern = dialect.wild_card("v.value", name)
+            params: dict[str, SqlValue] = {name: dialect.wild_card_pattern(pattern)}
+            if not prefix:
+                return sql_of_pattern, params
+            params |= {low: prefix, high: prefix[:-1] + _next_character(prefix[-1])}
+            return f"v.value >= :{low} AND v.value < :{high} AND {sql_of_pattern}", params
+        case Phonetic() | Universal():
+            return None
+        case _:
+            assert_never(match)
 
 
 def _wild_card(

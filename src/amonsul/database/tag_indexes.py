@@ -107,19 +107,29 @@ def withdraw(tx: Transaction, tags: Collection[Tag]) -> None:
     _tell(tx)
 
 
+def withdrawn(tx: Transaction) -> Tag | None:
+    """An attribute that has entries and no index any more."""
+    after = -1
+    while (found := tx.one("SELECT MIN(tag) FROM tag_values WHERE tag > :after", after=after)) is not None:
+        if found[0] is None:
+            return None
+        if tx.one("SELECT 1 FROM tag_indexes WHERE tag = :tag", tag=found[0]) is None:
+            return Tag(found[0])
+        after = found[0]
+    return None
+
+
 def remove_entries(tx: Transaction, limit: int) -> int:
     """Remove some entries of indexes that are no more; answers how many."""
-    found = tx.one(
-        "SELECT v.tag FROM tag_values v WHERE NOT EXISTS (SELECT 1 FROM tag_indexes t WHERE t.tag = v.tag) LIMIT 1"
-    )
-    if found is None:
+    tag = withdrawn(tx)
+    if tag is None:
         return 0
     rows = tx.all(
-        "SELECT value, level, resource_row FROM tag_values WHERE tag = :tag LIMIT :limit", tag=found[0], limit=limit
+        "SELECT value, level, resource_row FROM tag_values WHERE tag = :tag LIMIT :limit", tag=tag, limit=limit
     )
     tx.run_many(
         "DELETE FROM tag_values WHERE tag = :tag AND value = :value AND level = :level AND resource_row = :row",
-        [{"tag": found[0], "value": value, "level": level, "row": row} for value, level, row in rows],
+        [{"tag": tag, "value": value, "level": level, "row": row} for value, level, row in rows],
     )
     return len(rows)
 
@@ -223,8 +233,11 @@ def count_asks(tx: Transaction, asks: Mapping[Tag, int], most: int) -> None:
             tx.run("UPDATE tag_asks SET asks = asks + :number WHERE tag = :tag", tag=tag, number=number)
             continue
         if len(known) >= most:
-            rarest = tx.one("SELECT tag FROM tag_asks ORDER BY asks, tag LIMIT 1")
-            assert rarest is not None
+            rarest = tx.one(
+                "SELECT tag FROM tag_asks WHERE tag NOT IN (SELECT tag FROM tag_indexes) ORDER BY asks, tag LIMIT 1"
+            )
+            if rarest is None:
+                return
             tx.run("DELETE FROM tag_asks WHERE tag = :tag", tag=rarest[0])
             known.discard(rarest[0])
         tx.run("INSERT INTO tag_asks (tag, asks) VALUES (:tag, :number)", tag=tag, number=number)

@@ -86,6 +86,8 @@ class MainTags:
             level: tuple(Tag(tag) for tag in sorted({*_MAIN_TAGS[level], *(extra or {}).get(level, ())}))
             for level in Level
         }
+        self.extra = frozenset(tag for tags in (extra or {}).values() for tag in tags)
+        """Those of the operator, of all levels."""
 
     def tags(self, level: Level) -> tuple[Tag, ...]:
         """In ascending order."""
