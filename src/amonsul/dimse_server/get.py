@@ -99,6 +99,8 @@ class GetService(Service):
             following = next(prepared, None)
             account.add(exchange.response().status, ready.sop_instance_uid)
             ready, news = following, True
+        if news:
+            yield account.pending()
         logger.info(
             "C-GET of %s: %d sent, %d failed",
             exchange.association,
