@@ -12,17 +12,18 @@ again after that.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import select
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from amonsul.clients.wire import JOINED, SIDE_BY_SIDE, SocketWriter, batches
+from amonsul.clients.wire import JOINED, SIDE_BY_SIDE, Batch, SocketWriter, batches
 from amonsul.errors import NetworkProtocolError
 from amonsul.protocols.dimse.commands import (
     AnyResponse,
@@ -96,6 +97,13 @@ class Received:
 
     context: AcceptedContext
     command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message whose beginning is made; the rest is when it is sent."""
+
+    batches: Iterator[Batch]
 
 
 class Association:
@@ -228,11 +236,41 @@ class Association:
         Raises:
             NetworkProtocolError: the association is lost. What `data_set` raises aborts it, too.
         """
+        self._send(self._batches(context, command, data_set))
+
+    def prepare(
+        self,
+        context: AcceptedContext,
+        command: Request | AnyResponse | CCancelRq,
+        data_set: Iterable[bytes | memoryview] | None = None,
+    ) -> Message:
+        """Make the beginning of a message, which is the whole of most; raises what `data_set` does."""
+        made = self._batches(context, command, data_set)
+        return Message(itertools.chain((next(made),), made))
+
+    def send_prepared(self, message: Message) -> None:
+        """Send it.
+
+        Raises:
+            NetworkProtocolError: as `send`.
+        """
+        self._send(message.batches)
+
+    def _batches(
+        self,
+        context: AcceptedContext,
+        command: Request | AnyResponse | CCancelRq,
+        data_set: Iterable[bytes | memoryview] | None,
+    ) -> Iterator[Batch]:
+        pdus = message_parts(context.context_id, command, data_set, self._max_pdu_length)
+        return batches(pdus, JOINED if isinstance(self._socket, ssl.SSLSocket) else SIDE_BY_SIDE)
+
+    def _send(self, made: Iterable[Batch]) -> None:
         if not self.is_open:
             raise NetworkProtocolError(f"{self._doing('speaking')}: the association is over")
         try:
             self._connection.begin_p_data()
-            self._write(message_parts(context.context_id, command, data_set, self._max_pdu_length))
+            self._write(made)
         except LocalProtocolError as error:
             raise self._broken(str(error)) from error
         except TimeoutError as error:
@@ -243,15 +281,15 @@ class Association:
             self.abort()  # a message that is cut short cannot be continued
             raise
 
-    def _write(self, pdus: Iterable[list[bytes | memoryview]]) -> None:
+    def _write(self, made: Iterable[Batch]) -> None:
         if isinstance(self._socket, ssl.SSLSocket):
             self._socket.settimeout(self._timeout_s or None)
-            for parts, _ in batches(pdus, JOINED):
+            for parts, _ in made:
                 self._socket.sendall(b"".join(parts))
         else:
             self._socket.settimeout(0.0)
             writer = SocketWriter(self._socket, self._timeout_s)
-            for parts, size in batches(pdus, SIDE_BY_SIDE):
+            for parts, size in made:
                 writer.write(parts, size)
 
     def _flush(self) -> None:

@@ -24,7 +24,7 @@ from typing import Final, Protocol
 from pydicom.dataset import Dataset
 
 from amonsul.blobs.spool import Spool, Spooled
-from amonsul.clients.association import AcceptedContext, Association, Received
+from amonsul.clients.association import AcceptedContext, Association, Message, Received
 from amonsul.clients.pool import AssociationPool
 from amonsul.dicom.elements import DataSet
 from amonsul.dicom.encoding import encode_data_set
@@ -313,7 +313,8 @@ class DicomClient:
     ) -> Iterator[Outcome]:
         """Send instances, one outcome for each in their order; ends early when `is_cancelled`.
 
-        An instance that fails does not hold up the others. While the remote works at one, the next is opened.
+        An instance that fails does not hold up the others. While the remote works at one, the outcome of that before
+        is given, and the next is made ready.
 
         Raises:
             NetworkProtocolError: no association, or it was lost; outcomes that were given are certain, the instance
@@ -321,34 +322,57 @@ class DicomClient:
         """
         for batch in self._batches(instances):
             with self._storing(remote, batch) as hold:
-                ready = self._prepare(hold.association, remote, batch[0])
-                for instance, following in zip(batch, [*batch[1:], None], strict=True):
-                    if is_cancelled():
-                        return
-                    current, outcome = ready, None
-                    try:
-                        if isinstance(current, _Ready):
-                            message_id = self._begin_store(hold, current, move_originator)
-                            ready = self._prepare(hold.association, remote, following)
-                            outcome = _end_store(hold, current, message_id)
-                    except NetworkProtocolError:
-                        if not hold.is_stale:
-                            raise
-                        hold.renew()
-                        current = self._prepare(hold.association, remote, instance)
-                        if isinstance(current, _Ready):
-                            message_id = self._begin_store(hold, current, move_originator)
-                            outcome = _end_store(hold, current, message_id)
-                        ready = self._prepare(hold.association, remote, following)
-                    except AmonsulError as error:  # the file could not be read to its end: that took the association
-                        outcome = Outcome(instance, StorageStatus.CANNOT_UNDERSTAND, error=error)
-                        hold.renew()
-                        ready = self._prepare(hold.association, remote, following)
-                    if isinstance(current, Outcome):
-                        outcome = current
-                        ready = self._prepare(hold.association, remote, following)
-                    assert outcome is not None
-                    yield outcome
+                yield from self._store_batch(hold, remote, batch, move_originator, is_cancelled)
+            if is_cancelled():
+                return
+
+    def _store_batch(
+        self,
+        hold: _Hold,
+        remote: Remote,
+        batch: Sequence[Outgoing],
+        originator: MoveOriginator | None,
+        is_cancelled: Callable[[], bool],
+    ) -> Iterator[Outcome]:
+        def prepare(instance: Outgoing | None) -> _Ready | Outcome | None:
+            return self._prepare(hold.association, remote, instance, originator)
+
+        ready = prepare(batch[0])
+        outcome: Outcome | None = None  # of the instance before, not given yet
+        for instance, following in zip(batch, [*batch[1:], None], strict=True):
+            if is_cancelled():
+                break
+            current, before, outcome = ready, outcome, None
+            try:
+                if isinstance(current, _Ready):
+                    hold.send(current)
+                    if before is not None:
+                        yield before
+                        before = None
+                    ready = prepare(following)
+                    outcome = hold.receive_outcome(current)
+            except NetworkProtocolError:
+                if not hold.is_stale:
+                    if before is not None:
+                        yield before
+                    raise
+                hold.renew()
+                current = prepare(instance)
+                if isinstance(current, _Ready):
+                    hold.send(current)
+                    outcome = hold.receive_outcome(current)
+                ready = prepare(following)
+            except AmonsulError as error:  # the file could not be read to its end: that took the association
+                outcome = Outcome(instance, StorageStatus.CANNOT_UNDERSTAND, error=error)
+                hold.renew()
+                ready = prepare(following)
+            if before is not None:
+                yield before
+            if isinstance(current, Outcome):
+                outcome = current
+                ready = prepare(following)
+        if outcome is not None:
+            yield outcome
 
     def _batches(self, instances: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
         """Runs of instances that need no more contexts than one association has."""
@@ -406,8 +430,10 @@ class DicomClient:
         also = [uid for uid in _COMMON_CLASSES[:_ALSO_PROPOSED] if uid not in classes]
         return [*proposals, *((uid, self._uncompressed) for uid in also)][:MAX_CONTEXTS]
 
-    def _prepare(self, association: Association, remote: Remote, instance: Outgoing | None) -> _Ready | Outcome | None:
-        """Choose how an instance is sent and open it; an outcome if it cannot be sent."""
+    def _prepare(
+        self, association: Association, remote: Remote, instance: Outgoing | None, originator: MoveOriginator | None
+    ) -> _Ready | Outcome | None:
+        """Choose how an instance is sent and make it ready; an outcome if it cannot be sent."""
         if instance is None:
             return None
         try:
@@ -415,7 +441,7 @@ class DicomClient:
                 raise BadFileFormat("an instance whose SOP Instance UID cannot be written into a command")
             context = association.find_context(instance.sop_class_uid, instance.transfer_syntax_uid)
             if context is not None:
-                return _Ready(instance, context, opened(instance))
+                return self._ready(association, context, instance, instance, originator)
             accepted = {
                 context.transfer_syntax: context
                 for context in association.contexts.values()
@@ -434,12 +460,19 @@ class DicomClient:
                 )
             wanted = [uid for uid in (*self._uncompressed, *accepted) if uid in accepted]
             transcoded = self._transcode(instance, wanted)
-            return _Ready(instance, accepted[transcoded.transfer_syntax_uid], opened(transcoded))
+            context = accepted[transcoded.transfer_syntax_uid]
+            return self._ready(association, context, instance, transcoded, originator)
         except AmonsulError as error:
             return Outcome(instance, StorageStatus.CANNOT_UNDERSTAND, error=error)
 
-    def _begin_store(self, hold: _Hold, ready: _Ready, originator: MoveOriginator | None) -> int:
-        instance = ready.instance
+    def _ready(
+        self,
+        association: Association,
+        context: AcceptedContext,
+        instance: Outgoing,
+        sent: Outgoing,
+        originator: MoveOriginator | None,
+    ) -> _Ready:
         message_id = self._next_message_id()
         command = CStoreRq(
             message_id,
@@ -449,9 +482,7 @@ class DicomClient:
             originator.ae_title if originator is not None else None,
             originator.message_id if originator is not None else None,
         )
-        hold.awaits = True
-        hold.association.send(ready.context, command, ready.data_set)
-        return message_id
+        return _Ready(instance, message_id, association.prepare(context, command, opened(sent)))
 
     # C-FIND
 
@@ -742,13 +773,13 @@ class DicomClient:
         return Association.open((remote.host, remote.port), request, settings.max_pdu_length, tls, timeout_s)
 
 
+@dataclass(frozen=True, slots=True)
 class _Ready:
     """An instance that can be sent now."""
 
-    def __init__(self, instance: Outgoing, context: AcceptedContext, data_set: Iterable[bytes | memoryview]) -> None:
-        self.instance = instance
-        self.context = context
-        self.data_set = data_set
+    instance: Outgoing
+    message_id: int
+    message: Message
 
 
 class _Hold:
@@ -769,6 +800,16 @@ class _Hold:
     def renew(self) -> None:
         self._association = self._open_new()
         self.is_stale = self.awaits = False
+
+    def send(self, ready: _Ready) -> None:
+        self.awaits = True
+        self.association.send_prepared(ready.message)
+
+    def receive_outcome(self, ready: _Ready) -> Outcome:
+        response = self.association.receive_response(ready.message_id)
+        self.awaits = self.is_stale = False
+        comment = response.error_comment if isinstance(response, CStoreRsp) else None
+        return Outcome(ready.instance, response.status, comment or "")
 
 
 def _is_sendable(uid: str) -> bool:
@@ -797,13 +838,6 @@ def _even(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
         yield piece
     if size & 1:
         yield b"\0"
-
-
-def _end_store(hold: _Hold, ready: _Ready, message_id: int) -> Outcome:
-    response = hold.association.receive_response(message_id)
-    hold.awaits = hold.is_stale = False
-    comment = response.error_comment if isinstance(response, CStoreRsp) else None
-    return Outcome(ready.instance, response.status, comment or "")
 
 
 def _context(association: Association, abstract_syntax: str) -> AcceptedContext:

@@ -31,9 +31,12 @@ _NO_SENDFILE: Final = frozenset((errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP))
 
 Part = bytes | memoryview
 
+Batch = tuple[list[Part], int]
+"""Parts that are written together, and their size in bytes."""
 
-def batches(pdus: Iterable[Sequence[Part]], max_size: int) -> Iterator[tuple[list[Part], int]]:
-    """PDUs that come in parts, as many together as make `max_size`, with the size of that in bytes."""
+
+def batches(pdus: Iterable[Sequence[Part]], max_size: int) -> Iterator[Batch]:
+    """PDUs that come in parts, as many together as make `max_size`."""
     pending: list[Part] = []
     size = 0
     for parts in pdus:

@@ -18,6 +18,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from amonsul.archive.modalities import Modality
 from amonsul.blobs.spool import Spool, Spooled
+from amonsul.clients.wire import Batch
 from amonsul.errors import InternalError
 from amonsul.protocols.dimse.commands import AnyResponse, Request, Response
 from amonsul.protocols.upper_layer.items import UserIdentity
@@ -108,7 +109,7 @@ class Prepared(NamedTuple):
     """A message whose beginning is made; the rest is when it is sent."""
 
     message_id: int
-    batches: Iterator[tuple[list[bytes | memoryview], int]]
+    batches: Iterator[Batch]
 
 
 class Line(Protocol):

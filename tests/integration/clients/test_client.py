@@ -6,6 +6,7 @@ import io
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -220,16 +221,18 @@ def test_a_file_that_vanishes_fails_alone() -> None:
             raise InexistentFile("gone")
         yield b""
 
-    def breaks_off() -> Iterator[bytes]:
-        yield path_of("CT_small.dcm").read_bytes()[:20_000]
+    def breaks_off(after: int) -> Iterator[bytes]:
+        yield path_of("CT_small.dcm").read_bytes()
+        yield bytes(after)
         raise InexistentFile("gone in the middle")
 
-    instances = [replace(good, file=vanished), good, replace(good, file=breaks_off), good]
+    soon, late = partial(breaks_off, 0), partial(breaks_off, 2 << 20)  # before anything is sent, and in the middle
+    instances = [replace(good, file=file) for file in (vanished, good.file, soon, good.file, late, good.file)]
     peer = Pynetdicom()
     with pynetdicom_server(peer) as modality, client() as scu:
         outcomes = list(scu.store(modality, instances))
-    assert [outcome.is_stored for outcome in outcomes] == [False, True, False, True]
-    assert peer.events == ["association", "C-STORE", "association", "C-STORE"]
+    assert [outcome.is_stored for outcome in outcomes] == [False, True, False, True, False, True]
+    assert peer.events == ["association", "C-STORE", "C-STORE", "association", "C-STORE"]
 
 
 def test_sending_ends_when_it_is_asked_to() -> None:
