@@ -29,7 +29,7 @@ from amonsul.crossing import Crossing
 from amonsul.dimse_server.echo import VERIFICATION_SOP_CLASS
 from amonsul.dimse_server.line import ServiceLine
 from amonsul.dimse_server.negotiation import Accepted, is_allowed, negotiate
-from amonsul.dimse_server.service import Association, AssociationLost, Context, Exchange, Service, ServiceTable
+from amonsul.dimse_server.service import Association, AssociationLost, Context, Exchange, Lane, Service, ServiceTable
 from amonsul.dimse_server.settings import DimseSettings, DimseSwitches
 from amonsul.errors import AmonsulError, CannotStore
 from amonsul.protocols.dimse.commands import (
@@ -144,7 +144,7 @@ class House:
     settings: DimseSettings
     switches: DimseSwitches
     services: ServiceTable
-    threads: Crossing
+    lanes: Mapping[Lane, Crossing]
     negotiators: Crossing
     doorkeeper: Doorkeeper
     budget: SpoolBudget
@@ -440,7 +440,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
     async def _write_file(self, incoming: _Incoming, spool: Spool, *, is_last: bool) -> None:
         batch, incoming.batch = incoming.batch, bytearray()
         try:
-            await self._house.threads.run(partial(_write_batch, spool, batch))
+            await self._house.lanes[Lane.PROMPT].run(partial(_write_batch, spool, batch))
         except AmonsulError as error:
             incoming.failure = error.dimse_status
             incoming.spool = None
@@ -513,7 +513,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         request = exchange.request
         last_words, failure = b"", None
         try:
-            last_words = await self._house.threads.run(partial(line.drive, service, exchange))
+            last_words = await self._house.lanes[service.lane].run(partial(line.drive, service, exchange))
         except AssociationLost:
             pass
         except AmonsulError as error:
@@ -643,7 +643,7 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         if spool.fits_in_memory(0):
             spool.discard()
         else:
-            await self._house.threads.run(spool.discard)
+            await self._house.lanes[Lane.PROMPT].run(spool.discard)
 
     def _release_budget(self, incoming: _Incoming) -> None:
         self._house.budget.used -= incoming.charged

@@ -38,7 +38,7 @@ from amonsul.dimse_server.query import (
     QuerySettings,
     read_identifier,
 )
-from amonsul.dimse_server.service import Answer, Exchange, Right, Service
+from amonsul.dimse_server.service import Answer, Exchange, Lane, Right, Service
 from amonsul.protocols.dimse.commands import CFindRq, CFindRsp, Request
 from amonsul.protocols.dimse.statuses import Status
 
@@ -78,6 +78,7 @@ class FindService(Service):
 
     abstract_syntaxes = frozenset((f"{PATIENT_ROOT}.1", f"{STUDY_ROOT}.1"))
     requests: ClassVar[Mapping[type[Request], Right]] = {CFindRq: Right.FIND}
+    lane = Lane.QUERIES
 
     def __init__(self, archive: Archive, settings: QuerySettings, view: View | None = None) -> None:
         self._archive = archive

@@ -19,7 +19,7 @@ from amonsul.dicom.query import View
 from amonsul.dimse_server.negotiation import UNCOMPRESSED
 from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifier, QuerySettings, read_identifier
 from amonsul.dimse_server.retrieve import Account, chunks, instances_meant, nothing_done
-from amonsul.dimse_server.service import Answer, Context, Exchange, Prepared, Right, Service
+from amonsul.dimse_server.service import Answer, Context, Exchange, Lane, Prepared, Right, Service
 from amonsul.errors import AmonsulError, BadFileFormat, NoPresentationContext
 from amonsul.protocols.dimse.commands import CGetRq, CStoreRq, Request
 from amonsul.protocols.dimse.statuses import RetrieveStatus, StorageStatus
@@ -51,6 +51,7 @@ class GetService(Service):
 
     abstract_syntaxes = frozenset((f"{PATIENT_ROOT}.3", f"{STUDY_ROOT}.3"))
     requests: ClassVar[Mapping[type[Request], Right]] = {CGetRq: Right.GET}
+    lane = Lane.RETRIEVALS
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from amonsul.crossing import Crossing
 from amonsul.dimse_server.association import READ_BUFFER_SIZE, AssociationProtocol, House, SpoolBudget
 from amonsul.dimse_server.echo import VERIFICATION_SOP_CLASS
-from amonsul.dimse_server.service import Service, ServiceTable
+from amonsul.dimse_server.service import Lane, Service, ServiceTable
 from amonsul.dimse_server.settings import DimseSettings, DimseSwitches
 from amonsul.protocols.upper_layer.pdu import (
     AAssociateRj,
@@ -33,6 +33,9 @@ _BACKLOG = 1024
 _NEGOTIATORS = 4
 """Threads for negotiation, apart from those of the services so that no amount of work delays it."""
 
+_PATIENT_THREADS = 32
+"""Queries, and likewise retrievals, that are answered at once: twice what one address may have open."""
+
 _TOO_MANY = AAssociateRj(
     RejectResult.TRANSIENT,
     RejectSource.SERVICE_PROVIDER_PRESENTATION,
@@ -47,7 +50,7 @@ class DicomServer:
         settings: fixed for the life of the server.
         switches: asked anew for every association.
         services: what is served, e.g. `[EchoService(), StoreService(blobs.spool, ingest)]`.
-        crossing: the threads that services run in; the caller closes it after `stop`.
+        crossing: the threads of services in the prompt lane; the caller closes it after `stop`.
     """
 
     def __init__(
@@ -55,11 +58,14 @@ class DicomServer:
     ) -> None:
         self._settings = settings
         self._negotiators = Crossing("dicom-negotiation", _NEGOTIATORS)
+        self._patient = {
+            lane: Crossing(f"dicom-{lane.value}", _PATIENT_THREADS) for lane in (Lane.QUERIES, Lane.RETRIEVALS)
+        }
         self._house = House(
             settings,
             switches,
             ServiceTable(services),
-            crossing,
+            {Lane.PROMPT: crossing, **self._patient},
             self._negotiators,
             self,
             SpoolBudget(settings.max_spooled_in_memory),
@@ -128,7 +134,8 @@ class DicomServer:
             _, unfinished = await asyncio.wait(self._house.tasks, timeout=left)
             for task in unfinished:
                 task.cancel()
-        self._negotiators.close()
+        for threads in (self._negotiators, *self._patient.values()):
+            threads.close(1.0)
 
     # Doorkeeper
 

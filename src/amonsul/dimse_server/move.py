@@ -18,7 +18,7 @@ from amonsul.dicom.levels import OrthancId
 from amonsul.dicom.query import View
 from amonsul.dimse_server.query import PATIENT_ROOT, STUDY_ROOT, InvalidIdentifier, QuerySettings, read_identifier
 from amonsul.dimse_server.retrieve import Account, chunks, instances_meant, nothing_done
-from amonsul.dimse_server.service import Answer, Exchange, Right, Service
+from amonsul.dimse_server.service import Answer, Exchange, Lane, Right, Service
 from amonsul.errors import BadFileFormat, NetworkProtocolError
 from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.kinds.dicom_modality_store import ModalityStore
@@ -53,6 +53,7 @@ class MoveService(Service):
 
     abstract_syntaxes = frozenset((f"{PATIENT_ROOT}.2", f"{STUDY_ROOT}.2"))
     requests: ClassVar[Mapping[type[Request], Right]] = {CMoveRq: Right.MOVE}
+    lane = Lane.RETRIEVALS
 
     def __init__(
         self,

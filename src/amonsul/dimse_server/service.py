@@ -28,6 +28,15 @@ MAX_IDENTIFIER_SIZE = 1 << 20
 """Longest data set of a request that is not stored, in bytes."""
 
 
+class Lane(enum.Enum):
+    """Which threads a service runs in: whoever waits in one lane, for a peer or for a turn, holds up no other lane."""
+
+    PROMPT = "prompt"
+    """One answer, that waits for nobody but the disk; `DicomThreadsCount`."""
+    QUERIES = "queries"
+    RETRIEVALS = "retrievals"
+
+
 class Right(enum.Enum):
     """What a peer may be allowed to ask."""
 
@@ -195,6 +204,7 @@ class Service(abc.ABC):
         is_storage: the abstract syntaxes are storage SOP classes: the options on them apply, and any accepted transfer
             syntax is taken in the order of the proposal. Others are taken uncompressed only.
         peer_may_be_scp: let the peer take the SCP role if it proposes to.
+        lane: its threads.
         blocks: `serve` may wait or compute; otherwise it is called on the event loop.
     """
 
@@ -202,6 +212,7 @@ class Service(abc.ABC):
     requests: ClassVar[Mapping[type[Request], Right]]
     is_storage: ClassVar[bool] = False
     peer_may_be_scp: ClassVar[bool] = False
+    lane: ClassVar[Lane] = Lane.PROMPT
     blocks: ClassVar[bool] = True
 
     def open_spool(

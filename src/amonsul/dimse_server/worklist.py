@@ -22,7 +22,7 @@ from amonsul.dicom.json_tags import text_of
 from amonsul.dicom.keys import answer, satisfies
 from amonsul.dicom.scanner import scan
 from amonsul.dimse_server.query import QuerySettings, read_identifier
-from amonsul.dimse_server.service import Answer, Exchange, Right, Service
+from amonsul.dimse_server.service import Answer, Exchange, Lane, Right, Service
 from amonsul.errors import BadFileFormat, Unavailable
 from amonsul.protocols.dimse.commands import CFindRq, CFindRsp, Request
 from amonsul.protocols.dimse.statuses import Status
@@ -126,6 +126,7 @@ class WorklistService(Service):
 
     abstract_syntaxes = frozenset({MODALITY_WORKLIST_FIND})
     requests: ClassVar[Mapping[type[Request], Right]] = {CFindRq: Right.FIND_WORKLIST}
+    lane = Lane.QUERIES
 
     def __init__(self, archive: Archive, settings: QuerySettings, worklists: WorklistSettings) -> None:
         self._archive = archive
