@@ -98,7 +98,7 @@ def rewrite(tx: Transaction, described: Described, top: Level | None, only: Leve
             index_in_series=described.index_in_series,
         )
         write_header(tx, rows[Level.INSTANCE], described.header, described.packed)
-        _write_sequences(tx, rows[Level.INSTANCE], described.main_tags[Level.INSTANCE].sequences)
+        write_sequences(tx, rows[Level.INSTANCE], described.main_tags[Level.INSTANCE].sequences)
 
 
 def _levels(tx: Transaction, rows: Sequence[int], top: Level) -> list[Level]:
@@ -135,7 +135,8 @@ def write_header(tx: Transaction, row: int, header: Header, packed: bytes) -> No
         tag_indexes.enter(tx, Anchor(Level.STUDY, study_row), values)
 
 
-def _write_sequences(tx: Transaction, row: int, sequences: str) -> None:
+def write_sequences(tx: Transaction, row: int, sequences: str) -> None:
+    """Put other sequences in place of those among the main tags of an instance."""
     entries = _entries(tx, row)
     key = str(metadata.MAIN_DICOM_SEQUENCES)
     if entries.get(key, "") != sequences:
