@@ -60,6 +60,7 @@ def image_routes() -> Iterator[Route]:
     yield _numpy("/instances/{id}/numpy", images.get_numpy, "All frames of an instance", "Instances")
     yield _numpy("/instances/{id}/frames/{frame}/numpy", images.get_numpy, "A frame", "Instances")
     yield _numpy("/series/{id}/numpy", images.get_series_numpy, "All frames of a series", "Series")
+    yield _numpy("/studies/{id}/numpy", images.get_study_numpy, "All frames of a study, series by series", "Studies")
     yield Route(
         "GET",
         "/instances/{id}/frames/{frame}",

@@ -221,3 +221,18 @@ def test_a_series_is_made_of_several_images(client: httpx.Client) -> None:
 def test_what_cannot_be_made(client: httpx.Client, body: bytes) -> None:
     assert client.post("/tools/create-dicom", content=body).status_code == 400
     assert client.get("/instances").json() == []
+
+
+def test_the_matrix_of_a_study_has_the_images_of_its_series_in_order(client: httpx.Client) -> None:
+    first = store(client, *(dicom_file(series=2, instance=number, pixels=16) for number in (2, 1)))
+    store(client, dicom_file(series=1, pixels=16))
+    study = first[0]["ParentStudy"]
+
+    whole = numpy.load(io.BytesIO(client.get(f"/studies/{study}/numpy").content))
+    series = numpy.load(io.BytesIO(client.get(f"/series/{first[0]['ParentSeries']}/numpy").content))
+
+    assert (whole.shape, series.shape) == ((3, 16, 16, 1), (2, 16, 16, 1))
+    assert (whole[1:] == series).all()
+    store(client, dicom_file(series=3, pixels=8))
+    assert "size of the frames varies" in client.get(f"/studies/{study}/numpy").text
+    assert client.get("/studies/nope/numpy").status_code == 404

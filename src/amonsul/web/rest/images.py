@@ -30,7 +30,7 @@ from amonsul.errors import (
 from amonsul.imaging import pictures, render
 from amonsul.imaging.colour import Palette, palette_of
 from amonsul.imaging.decode import decode_frame
-from amonsul.imaging.frames import Frames
+from amonsul.imaging.frames import Frames, has_pixel_data
 from amonsul.imaging.grayscale import grayscale
 from amonsul.imaging.pixels import Array
 from amonsul.imaging.render import Rendering
@@ -50,6 +50,7 @@ _FRAME_TYPES: Mapping[str, bytes] = {
     "1.2.840.10008.1.2.4.91": b"image/jp2",
 }
 """Of frames as they are, where other programs know them."""
+_SERIES_NUMBER = Tag(0x00200011)
 _INSTANCE_NUMBER = Tag(0x00200013)
 _PLACEHOLDER = b"app/images/unsupported.png"
 
@@ -211,13 +212,33 @@ def get_numpy(services: Services, request: Request) -> Response:
 
 def get_series_numpy(services: Services, request: Request) -> Response:
     """GET /series/{id}/numpy: all frames of all instances, in their order in space or of acquisition."""
-    is_rescaled, is_compressed = _switch(request, "rescale", True), _switch(request, "compress", False)
+    find.get(services.archive, Level.SERIES, _id(request), Content.NOTHING)
+    return _numpy_of_many(services, request, _ordered(services, _id(request)))
+
+
+def get_study_numpy(services: Services, request: Request) -> Response:
+    """GET /studies/{id}/numpy: as of a series, one series after the other by number; what has no pixels is left out."""
     archive = services.archive
-    find.get(archive, Level.SERIES, _id(request), Content.NOTHING)
-    slices = sorted(find.slices_of(archive, _id(request)), key=lambda each: _instance_number(each[1]))
+    every = find.descendants(archive, Level.STUDY, _id(request), Level.SERIES, Content.NOTHING)
+    every.sort(key=lambda series: (_number_in(series.main_tags, _SERIES_NUMBER), series.orthanc_id))
+    ordered = [instance_id for series in every for instance_id in _ordered(services, series.orthanc_id)]
+    shown = [each for each in ordered if has_pixel_data(read.header(archive, each).data_set)]
+    if not shown:
+        raise NotDecodable("No instance of the study has pixels")
+    return _numpy_of_many(services, request, shown)
+
+
+def _ordered(services: Services, series_id: OrthancId) -> list[OrthancId]:
+    slices = find.slices_of(services.archive, series_id)
+    slices.sort(key=lambda each: _number_in(each[1], _INSTANCE_NUMBER))
     ordered = ordered_slices(slices)["SlicesShort"]
     assert isinstance(ordered, list)
-    opened = [_decodable(services, OrthancId(orthanc_id)) for orthanc_id, _, _ in ordered]
+    return [OrthancId(orthanc_id) for orthanc_id, _, _ in ordered]
+
+
+def _numpy_of_many(services: Services, request: Request, instance_ids: Sequence[OrthancId]) -> Response:
+    is_rescaled, is_compressed = _switch(request, "rescale", True), _switch(request, "compress", False)
+    opened = [_decodable(services, instance_id) for instance_id in instance_ids]
     sizes = {(frames.format.rows, frames.format.columns) for frames in opened}
     if len(sizes) > 1:
         raise IncompatibleImageSize("The size of the frames varies across the instance(s)")
@@ -226,8 +247,8 @@ def get_series_numpy(services: Services, request: Request) -> Response:
     return _numpy(pictures.npy_of_frames(each, count), is_compressed)
 
 
-def _instance_number(main_tags: Mapping[Tag, str]) -> int:
-    value = main_tags.get(_INSTANCE_NUMBER, "").strip().removeprefix("+")
+def _number_in(main_tags: Mapping[Tag, str], tag: Tag) -> int:
+    value = main_tags.get(tag, "").strip().removeprefix("+")
     return int(value) if value.isascii() and value.isdigit() and len(value) < 13 else 0
 
 
