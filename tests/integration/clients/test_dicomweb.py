@@ -16,7 +16,7 @@ from amonsul.clients import http as http_module
 from amonsul.clients.dicomweb import File, Stored
 from amonsul.clients.http import HttpClient, HttpSettings, Session, WebServer
 from amonsul.errors import AmonsulError, NetworkProtocolError, PayloadTooLarge, UnknownResource
-from tests.integration.clients.test_http import Host, Talk, read_request
+from tests.integration.clients.http_hosts import Host, Talk, read_request
 
 PARTS = [b"first", b"", b"third\r\n--almost", bytes(300_000)]
 BODY = b"".join(b"\r\n--b\r\nContent-Type: application/dicom\r\n\r\n" + part for part in PARTS) + b"\r\n--b--"

@@ -14,8 +14,8 @@ import pytest
 from amonsul.clients.http import Body, HttpClient, HttpSettings, Proxy, WebServer
 from amonsul.clients.pkcs11 import TokenSettings
 from amonsul.errors import BadSequenceOfCalls, NetworkProtocolError, ParameterOutOfRange
+from tests.integration.clients.http_hosts import OK, Host, answering, read_request
 from tests.integration.clients.softhsm import MODULE, PIN, SoftHsm, soft_hsm
-from tests.integration.clients.test_http import OK, Host, answering, read_request
 from tests.integration.rest.certificates import Certificates, make_certificates
 
 INSIDE = "pkcs11:object=ec%2B"

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.integration.clients.http_hosts import Host, read_request
 from tests.integration.clients.peers import dicom_web_plugin, free_port, orthanc
 from tests.integration.clients.test_http import Host, read_request
 from tests.integration.server.instances import Instance

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import serialization
 from pydicom.data import get_testdata_file
 
+from tests.integration.clients.http_hosts import OK, Host, answering
 from tests.integration.clients.peers import free_port, orthanc
 from tests.integration.clients.softhsm import MODULE, PIN, soft_hsm
-from tests.integration.rest.certificates import make_certificates
+from tests.integration.rest.certificates import Certificates, make_certificates
 from tests.integration.server.instances import Instance
 from tests.integration.server.running import Running, serving
 
@@ -108,6 +112,16 @@ def test_passwords_are_used_and_neither_shown_nor_kept_by_jobs(tmp_path: Path) -
         assert "RIGHT" in lines[0].upper()
 
 
+def demanding(certificates: Certificates, trusted: Path) -> dict[str, object]:
+    """Options of a server that speaks only with who shows a certificate."""
+    return {
+        "SslEnabled": True,
+        "SslCertificate": str(certificates.server),
+        "SslVerifyPeers": True,
+        "SslTrustedClientCertificates": str(trusted),
+    }
+
+
 @contextmanager
 def behind_a_token(folder: Path, pin: str) -> Iterator[tuple[Running, Running]]:
     """One whose key is in a token, and a peer called `other` that speaks to nobody without."""
@@ -115,13 +129,7 @@ def behind_a_token(folder: Path, pin: str) -> Iterator[tuple[Running, Running]]:
     with soft_hsm(folder / "token", ("ec+",)) as hsm:
         trusted = folder / "trusted.pem"
         trusted.write_bytes(hsm.authorities)
-        demanding: dict[str, object] = {
-            "SslEnabled": True,
-            "SslCertificate": str(certificates.server),
-            "SslVerifyPeers": True,
-            "SslTrustedClientCertificates": str(trusted),
-        }
-        with serving(folder / "other", demanding) as other:
+        with serving(folder / "other", demanding(certificates, trusted)) as other:
             here: dict[str, object] = {
                 "Pkcs11": {"Module": str(MODULE), "Pin": pin, "Verbose": True},
                 "HttpsCACertificates": str(certificates.authority),
@@ -154,6 +162,73 @@ def test_a_refused_pin_is_not_tried_again(tmp_path: Path) -> None:
             assert "the PIN was refused" in answer.json()["Details"]
         assert one.log.count("the token refused the PIN") == 1
         assert wrong not in one.log
+
+
+def test_an_encrypted_key_opens_the_door_of_a_peer_that_is_known_by_its_authority(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    key = serialization.load_pem_private_key(certificates.client.read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"open sesame")
+    encrypted = tmp_path / "key.pem"
+    encrypted.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
+    with serving(tmp_path / "other", demanding(certificates, certificates.authority)) as other:
+        peer = {
+            "Url": f"https://localhost:{other.http_port}/",
+            "CertificateFile": str(certificates.client),
+            "CertificateKeyFile": str(encrypted),
+            "CertificateKeyPassword": "open sesame",
+        }
+        known: dict[str, object] = {
+            "right": peer,
+            "wrong": peer | {"CertificateKeyPassword": "guess"},
+            "nobody": [peer["Url"]],
+        }
+        checked, unchecked = ({"OrthancPeers": known, "HttpsVerifyPeers": verifies} for verifies in (True, False))
+        trusting: dict[str, object] = {**checked, "HttpsCACertificates": str(certificates.authority)}
+        for options, expected in (
+            (trusting, {"right": 200, "wrong": 400, "nobody": 500}),
+            (checked, {"right": 500}),
+            (unchecked, {"right": 200}),
+        ):
+            with serving(tmp_path / "one", options) as one, one.client() as here:
+                for name, status in expected.items():
+                    answer = here.get(f"/peers/{name}/system")
+                    assert answer.status_code == status, (options, name, answer.text)
+                assert "open sesame" not in here.get("/peers?expand").text + one.log
+
+
+def test_requests_go_through_the_proxy_of_the_configuration(tmp_path: Path) -> None:
+    noted: list[bytes] = []
+    with Host(answering(OK, noted)) as proxy:
+        options: dict[str, object] = {
+            "HttpProxy": f"me:hidden@127.0.0.1:{proxy.port}",
+            "OrthancPeers": {"other": ["http://127.0.0.1:1/api", "alice", "pw"]},
+        }
+        with serving(tmp_path, options) as server, server.client() as client:
+            assert client.get("/peers/other/system").json() == {}
+            assert "hidden" not in server.log
+    head = noted[0].split(b"\r\n")
+    assert head[0] == b"GET http://127.0.0.1:1/api/system HTTP/1.1"
+    assert b"Proxy-Authorization: Basic bWU6aGlkZGVu" in head
+    assert b"Authorization: Basic YWxpY2U6cHc=" in head
+
+
+@pytest.mark.parametrize("place", ["peer", "configuration"])
+def test_a_peer_that_says_nothing_is_given_up(tmp_path: Path, place: str) -> None:
+    done = threading.Event()
+
+    def say_nothing(_: socket.socket, __: int) -> None:
+        done.wait(60)
+
+    with Host(say_nothing) as silent:
+        url = f"http://127.0.0.1:{silent.port}/"
+        options: dict[str, object] = {"OrthancPeers": {"silent": {"Url": url}}, "HttpTimeout": 1}
+        if place == "peer":
+            options = {"OrthancPeers": {"silent": {"Url": url, "Timeout": 1}}, "HttpTimeout": 0}
+        with serving(tmp_path, options) as server, server.client() as client:
+            answer = client.get("/peers/silent/system")
+            assert (answer.status_code, answer.json()["OrthancStatus"]) == (500, 9)
+            assert "timed out" in answer.json()["Details"]
+            done.set()
 
 
 def test_one_refused_instance_ends_the_job_unless_it_is_permissive(tmp_path: Path) -> None:
