@@ -13,7 +13,6 @@ import pytest
 
 from tests.integration.clients.http_hosts import Host, read_request
 from tests.integration.clients.peers import dicom_web_plugin, free_port, orthanc
-from tests.integration.clients.test_http import Host, read_request
 from tests.integration.server.instances import Instance
 from tests.integration.server.running import serving
 
