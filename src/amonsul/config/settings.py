@@ -214,9 +214,7 @@ def peers(configuration: Configuration) -> Mapping[str, Peer]:
     folder = configuration.folder_of("OrthancPeers")
     read = partial(parse_peers, configuration.table("OrthancPeers"), folder)
     found = _tell("OrthancPeers", configuration, read)
-    in_tokens = [name for name, peer in found.items() if peer.is_key_in_token]
-    if in_tokens and not configuration.text("Pkcs11.Module"):
-        raise configuration.refuse("OrthancPeers", f"peer {in_tokens[0]}: a key in a token needs Pkcs11.Module")
+    _require_token(configuration, "OrthancPeers", found)
     return found
 
 
@@ -224,7 +222,15 @@ def dicom_web_servers(configuration: Configuration) -> Mapping[str, DicomWebServ
     """The DICOMweb servers of the files."""
     folder = configuration.folder_of("DicomWeb.Servers")
     read = partial(parse_servers, configuration.table("DicomWeb.Servers"), folder)
-    return _tell("DicomWeb.Servers", configuration, read)
+    found = _tell("DicomWeb.Servers", configuration, read)
+    _require_token(configuration, "DicomWeb.Servers", {name: server.remote for name, server in found.items()})
+    return found
+
+
+def _require_token(configuration: Configuration, option: str, remotes: Mapping[str, Peer]) -> None:
+    in_tokens = [name for name, remote in remotes.items() if remote.is_key_in_token]
+    if in_tokens and not configuration.text("Pkcs11.Module"):
+        raise configuration.refuse(option, f"{in_tokens[0]}: a key in a token needs Pkcs11.Module")
 
 
 def stow_limits(configuration: Configuration) -> tuple[int, int]:

@@ -148,6 +148,10 @@ def test_a_key_in_a_token_opens_the_door_of_a_peer(tmp_path: Path) -> None:
         assert here.get("/peers/other/system").json()["Name"]
         shown = here.get("/peers/other/configuration").json()
         assert shown["Pkcs11"] is True
+        server = {"Url": f"{shown['Url']}dicom-web/", "Pkcs11": True}
+        here.put("/dicom-web/servers/other", json=server).raise_for_status()
+        sent = here.post("/dicom-web/servers/other/stow", json={"Resources": [study], "Synchronous": True}).json()
+        assert sent["InstancesCount"] == str(COUNT)
         told = [here.get(path).text for path in ("/peers?expand", "/jobs?expand", "/system", "/changes")]
         assert "pkcs11:" in one.log
         assert PIN not in "".join(told) + one.log

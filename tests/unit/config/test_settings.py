@@ -229,6 +229,7 @@ def test_dicom_tls_asks_its_peers_for_certificates_unless_told_otherwise(tmp_pat
         ({"OrthancPeers": {"a": {"Url": "https://h/", "Pkcs11": True}}}, "OrthancPeers"),
         ({"OrthancPeers": {"a": {"Url": "https://h/", "CertificateFile": "absent.pem"}}}, "OrthancPeers"),
         ({"OrthancPeers": {"a": ["file:///etc/passwd"]}}, "OrthancPeers"),
+        ({"DicomWeb": {"Servers": {"a": {"Url": "https://h/", "Pkcs11": True}}}}, "DicomWeb.Servers"),
         ({"Pkcs11": {"Module": "absent.so"}}, "Pkcs11.Module"),
         ({"HttpProxy": "socks5://h:1"}, "HttpProxy"),
         ({"HttpsCACertificates": "absent.pem"}, "HttpsCACertificates"),
