@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
+import socket
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 from tests.integration.clients.http_hosts import Host, read_request
 from tests.integration.clients.peers import dicom_web_plugin, free_port, orthanc
 from tests.integration.server.instances import Instance
-from tests.integration.server.running import serving
+from tests.integration.server.running import Running, serving
 
 COUNT = 24
 INSTANCES = [Instance(number, series=1 + number % 2) for number in range(1, COUNT + 1)]
@@ -200,7 +203,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_sent(
 ) -> None:
     noted: list[bytes] = []
 
-    def talk(link: object, _: int) -> None:
+    def talk(_link: socket.socket, _: int) -> None:
         noted.append(b"called")
 
     with Host(talk) as host:
@@ -303,8 +306,8 @@ def test_a_retrieval_goes_on_in_another_process_from_the_study_it_had_come_to(tm
     asked: list[bytes] = []
     kept = {"DicomWeb": {"ServersInDatabase": True}}
 
-    def talk(link: object, _: int) -> None:
-        while request := read_request(link):  # type: ignore[arg-type]  # a socket
+    def talk(link: socket.socket, _: int) -> None:
+        while request := read_request(link):
             path = request.split(b" ")[1]
             asked.append(path)
             if asked.count(path) == 1 and path.endswith(studies[1].study_instance_uid.encode()):
@@ -313,7 +316,7 @@ def test_a_retrieval_goes_on_in_another_process_from_the_study_it_had_come_to(tm
                 return
             file = next(each for each in studies if path.endswith(each.study_instance_uid.encode())).file()
             head = f"HTTP/1.1 200 OK\r\nContent-Type: application/dicom\r\nContent-Length: {len(file)}\r\n\r\n"
-            link.sendall(head.encode() + file)  # type: ignore[attr-defined]
+            link.sendall(head.encode() + file)
 
     crash: list[int] = []
     with Host(talk) as host:
@@ -332,6 +335,109 @@ def test_a_retrieval_goes_on_in_another_process_from_the_study_it_had_come_to(tm
     uids = [each.study_instance_uid for each in studies]
     assert [path.decode().rpartition("/")[2] for path in asked] == [uids[0], uids[1], uids[1], uids[2]]
     assert crash
+
+
+def test_a_store_goes_on_in_another_process(tmp_path: Path) -> None:
+    instances = [Instance(number) for number in range(1, 101)]
+    with serving(tmp_path / "other") as other, other.client() as there:
+        known = {"DicomWeb": {"StowMaxInstances": 1, "Servers": {"other": [root(other.url)]}}}
+        with serving(tmp_path / "one", known) as one, one.client() as here:
+            study = fill(here, instances)
+            job = here.post(f"{THERE}/stow", json={"Resources": [study], "Asynchronous": True}).json()["ID"]
+            while len(there.get("/instances").json()) < 10:
+                pass
+            one.kill()
+        with serving(tmp_path / "one", known) as again, again.client() as here:
+            state = ended(here, job)
+            assert (state["State"], state["Progress"]) == ("Success", 100)
+            assert same(here, there, instances)
+
+
+@pytest.mark.parametrize("permissive", [False, True])
+def test_what_the_server_refuses_fails_a_job_unless_it_is_permissive(tmp_path: Path, permissive: bool) -> None:
+    refusing = {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": [INSTANCES[0].sop_instance_uid]}}]}
+    storing = {
+        "vr": "SQ",
+        "Value": [{"00081155": {"vr": "UI", "Value": [each.sop_instance_uid]}} for each in INSTANCES[1:]],
+    }
+    body = json.dumps({"00081198": refusing, "00081199": storing}).encode()
+    answer = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/dicom+json\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    def talk(link: socket.socket, _: int) -> None:
+        while read_request(link):
+            link.sendall(answer + body)
+
+    with Host(talk) as host:
+        other = {"Url": host.url, "ChunkedTransfers": False}
+        known: dict[str, object] = {"DicomWeb": {"StowMaxInstances": 0, "Servers": {"other": other}}}
+        with serving(tmp_path, known) as server, server.client() as client:
+            stow = {"Resources": [fill(client)], "Permissive": permissive}
+            answered = client.post(f"{THERE}/stow", json=stow)
+            if permissive:
+                assert answered.json()["FailedInstancesCount"] == 1
+            else:
+                assert answered.status_code == 500
+                assert INSTANCES[0].sop_instance_uid in answered.json()["Details"]
+
+
+@pytest.mark.parametrize("permissive", [False, True])
+def test_what_is_no_dicom_fails_a_retrieval_unless_it_is_permissive(tmp_path: Path, permissive: bool) -> None:
+    parts = [INSTANCES[0].file(), b"no DICOM", INSTANCES[1].file()]
+    body = b"".join(b"--b\r\nContent-Type: application/dicom\r\n\r\n" + part + b"\r\n" for part in parts) + b"--b--"
+    kind = b'Content-Type: multipart/related; type="application/dicom"; boundary=b\r\n'
+    answer = b"HTTP/1.1 200 OK\r\n" + kind + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+    def talk(link: socket.socket, _: int) -> None:
+        while read_request(link):
+            link.sendall(answer)
+
+    with Host(talk) as host, serving(tmp_path) as server, server.client() as client:
+        client.put(THERE, json=[host.url])
+        answered = client.post(f"{THERE}/retrieve", json={"Resources": [{"Study": "1"}], "Permissive": permissive})
+        if permissive:
+            content = answered.json()
+            assert (content["ReceivedInstancesCount"], content["FailedInstancesCount"]) == ("2", 1)
+            assert content["Instances"] == [INSTANCES[0].orthanc_id, INSTANCES[1].orthanc_id]
+        else:
+            assert (answered.status_code, answered.json()["OrthancStatus"]) == (400, 15)
+
+
+def test_large_instances_stream(tmp_path: Path) -> None:
+    instances = [Instance(number, size=64 << 20) for number in range(1, 7)]
+    with serving(tmp_path / "other") as other:
+        known = {"DicomWeb": {"Servers": {"other": [root(other.url)]}}}
+        with serving(tmp_path / "one", known) as one, one.client() as here, other.client() as there:
+            study = fill(here, instances)
+            grown = growth_mb(one, lambda: here.post(f"{THERE}/stow", json={"Resources": [study]}, timeout=600))
+            assert grown < 64
+            assert len(there.get("/instances").json()) == len(instances)
+            here.delete(f"/studies/{study}")
+            retrieve = {"Resources": [{"Study": instances[0].study_instance_uid}]}
+            grown = growth_mb(other, lambda: here.post(f"{THERE}/retrieve", json=retrieve, timeout=600))
+            assert grown < 64
+            body = {
+                "Uri": f"/studies/{instances[0].study_instance_uid}",
+                "HttpHeaders": {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'},
+            }
+            assert growth_mb(one, lambda: read_through(here, f"{THERE}/get", body)) < 64
+
+
+def read_through(client: httpx.Client, path: str, body: object) -> None:
+    """Read an answer and keep nothing of it."""
+    with client.stream("POST", path, json=body, timeout=600) as answer:
+        assert answer.status_code == 200
+        for _ in answer.iter_raw():
+            pass
+
+
+def growth_mb(server: Running, work: Callable[[], object]) -> float:
+    """How much memory a server needs at most for some work, beyond what it has."""
+    folder = Path(f"/proc/{server.process.pid}")
+    (folder / "clear_refs").write_text("5")  # the peak begins anew
+    before = server.resident_mb()
+    work()
+    (peak_kb,) = re.findall(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())
+    return int(peak_kb) * 1024 / 1e6 - before
 
 
 # ------------------------------------------------------------------------------------------------------ Orthanc
