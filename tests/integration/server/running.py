@@ -70,6 +70,15 @@ class Running:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def forget_peak(self) -> None:
+        """Let `peak_mb` begin at what is in use now."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def peak_mb(self) -> float:
+        """Most megabytes of memory in use since `forget_peak`, files that are mapped included."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1000 * 1.024
+
     def client(self) -> httpx.Client:
         """An HTTP client of it."""
         return httpx.Client(base_url=self.url, timeout=30)
