@@ -220,8 +220,8 @@ class Credentials:
     """
 
     def __init__(self, certificate: str, key: str, authorities: Path | None) -> None:
-        self._library = library()
         self.handle: Final = ctypes.c_void_p()
+        self._library = library()
         functions = self._library.functions
         self._library.check(functions.gnutls_certificate_allocate_credentials(self.handle))
         defaults = ssl.get_default_verify_paths()
