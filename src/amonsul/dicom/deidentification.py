@@ -219,7 +219,7 @@ def deidentify(
     if cleaning is not None:
         _say_what_pixels_show(data_set, anonymization)
     apply_replacements(data_set, edits, encoder)
-    _clean_front(data_set)
+    _clean_edges(data_set)
     stamp(data_set)
     return cleaning
 
@@ -519,11 +519,13 @@ def _known_safe() -> frozenset[tuple[int, str]]:
 
 # What the result says of itself
 
+_DATA_SET_TRAILING_PADDING: Final = 0xFFFCFFFC
 _FRONT_KEPT = frozenset((0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013))
 
 
-def _clean_front(data_set: Dataset) -> None:
-    """The preamble and the file meta information are no place to hide in."""
+def _clean_edges(data_set: Dataset) -> None:
+    """The preamble, the file meta information and the padding behind the data set are no places to hide in."""
+    remove(data_set, _DATA_SET_TRAILING_PADDING)
     if getattr(data_set, "preamble", None) is not None:
         data_set.preamble = bytes(128)
     meta = getattr(data_set, "file_meta", None)
