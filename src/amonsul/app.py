@@ -28,6 +28,7 @@ import uvloop
 from amonsul import __version__, logs, measures
 from amonsul.archive.context import DEFAULT_ENCODING, Archive
 from amonsul.archive.dicom_web_servers import DicomWebServers
+from amonsul.archive.indexing import TagIndexing
 from amonsul.archive.ingest import Labels, ingest
 from amonsul.archive.ingest_transcoding import IngestTranscoding
 from amonsul.archive.maintenance import Recovered, recover
@@ -68,7 +69,9 @@ from amonsul.jobs.arrivals import MoveArrivals
 from amonsul.jobs.commitment import Commit, committer
 from amonsul.jobs.dicom_web import DicomWebClient
 from amonsul.jobs.engine import JobEngine
+from amonsul.jobs.housekeeping import Housekeeper
 from amonsul.jobs.kind import Kinds
+from amonsul.jobs.kinds import index_tags
 from amonsul.jobs.kinds.archive import archive_kind, media_kind
 from amonsul.jobs.kinds.delete_resources import delete_resources
 from amonsul.jobs.kinds.dicom_get_scu import get_scu
@@ -76,6 +79,8 @@ from amonsul.jobs.kinds.dicom_modality_store import modality_store
 from amonsul.jobs.kinds.dicom_move_scu import move_scu
 from amonsul.jobs.kinds.dicom_web_stow_client import stow_client
 from amonsul.jobs.kinds.dicom_web_wado_retrieve_client import wado_retrieve_client
+from amonsul.jobs.kinds.housekeeper import housekeeper
+from amonsul.jobs.kinds.index_tags import IndexTags
 from amonsul.jobs.kinds.merge_study import merge_study
 from amonsul.jobs.kinds.orthanc_peer_store import peer_store
 from amonsul.jobs.kinds.reconstruct import reconstruct_kind
@@ -242,12 +247,13 @@ async def _serve(
     dicom_web = _dicom_web(configuration, archive, http_client)
     arrivals = MoveArrivals()
     client = _dicom_client(configuration, archive, codecs)
-    upkeep = _upkeep(configuration, archive, presence)
     webhooks = _webhooks(configuration, archive)
     dicom_threads = Crossing("dicom", configuration.number("DicomThreadsCount"))
     commit = _committer(configuration, archive, client)
     kinds = _kinds(configuration, archive, codecs, client, arrivals, commit, peers, dicom_web)
     jobs = JobEngine(archive, kinds, settings.jobs_settings(configuration))
+    housekeeping = _housekeeping(configuration, archive, jobs)
+    upkeep = _upkeep(configuration, archive, presence, jobs, housekeeping)
     dicom = _dicom_servers(configuration, archive, switches, modalities, arrivals, dicom_threads, codecs, jobs)
     http_threads = Crossing("http", configuration.number("HttpThreadsCount"))
     measures.FREE_HTTP_THREADS.set_function(lambda: http_threads.free)
@@ -277,6 +283,8 @@ async def _serve(
                 _remotes(configuration, modalities, client, commit, peers, dicom_web),
             )
             services = replace(services, end=end, is_stopping=stop.is_set)
+            if housekeeping is not None:
+                services = replace(services, housekeeping=housekeeping.status)
             config = server_config(build_application(services, http_threads), door.web)
             config.timeout_graceful_shutdown = int(settings.stop_timeout_s(configuration))
             http = _HttpServer(config)
@@ -489,6 +497,13 @@ def _kinds(
             media_kind(archive, codecs),
             delete_resources(archive),
             reconstruct_kind(archive, codecs),
+            index_tags.index_tags(archive),
+            housekeeper(
+                archive,
+                codecs,
+                settings.housekeeper_settings(configuration),
+                settings.ingest_transcoding(configuration) or "",
+            ),
         )
     )
 
@@ -502,13 +517,31 @@ def _webhooks(configuration: Configuration, archive: Archive) -> Upkeep:
     return Upkeep((Task("the delivery to webhooks", sender.tick, 0.5),))
 
 
-def _upkeep(configuration: Configuration, archive: Archive, presence: Presence | None) -> Upkeep:
+def _housekeeping(configuration: Configuration, archive: Archive, jobs: JobEngine) -> Housekeeper | None:
+    """What notices changed settings; None if nobody wants it."""
+    if archive.settings.read_only or not configuration.flag("Housekeeper.Enable"):
+        return None
+    uid = settings.ingest_transcoding(configuration) or ""
+    return Housekeeper(archive, jobs, settings.housekeeper_settings(configuration), uid)
+
+
+def _upkeep(
+    configuration: Configuration,
+    archive: Archive,
+    presence: Presence | None,
+    jobs: JobEngine,
+    housekeeping: Housekeeper | None,
+) -> Upkeep:
     """What this process does by itself."""
     if presence is None:
         return Upkeep(())
     stability = StabilityWatch(archive, settings.stable_age_s(configuration))
+    read_all = partial(jobs.submit, IndexTags(), priority=index_tags.PRIORITY)
+    indexing = TagIndexing(archive, settings.indexing_settings(configuration), read_all)
     return Upkeep(
         (
+            *([] if housekeeping is None else [Task("the housekeeper", housekeeping.tick, 5.0)]),
+            Task("the indexes of attributes", indexing.tick, 10.0),
             Task("the watch for stable resources", stability.tick, stability.interval_s),
             Task("the removal of large resources", partial(remove_piece, archive), 0.5),
             Task("the removal of deleted files", partial(sweep, archive), 60.0),

@@ -51,6 +51,7 @@ class TagIndexing:
         self._archive = archive
         self._settings = settings
         self._begin = begin
+        self._begun: set[Tag] = set()
         self._declared = [tag for tag in archive.main_tags.extra if can_have_index(tag)]
 
     def tick(self) -> bool:
@@ -65,11 +66,12 @@ class TagIndexing:
             instances = statistics.system(tx).instances
         if wanted != states.keys():
             states = archive.write(self._decide)
-        if not all(states.values()):
-            if instances <= SMALL:
-                archive.write(build_at_once)
-            else:
-                self._begin()
+        waiting = {tag for tag, is_ready in states.items() if not is_ready}
+        if waiting and instances <= SMALL:
+            archive.write(build_at_once)
+        elif waiting - self._begun:  # once for each: whoever ended the upkeep does not want it
+            self._begin()
+        self._begun = waiting
         with archive.database.read() as tx:
             is_left = tag_indexes.withdrawn(tx) is not None
         return is_left and archive.write(lambda tx: tag_indexes.remove_entries(tx, _ENTRIES)) > 0

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from amonsul.archive.context import ArchiveSettings, Overwrite, StorageAccess, StorageMode
 from amonsul.archive.dicom_web_servers import DicomWebServer, parse_servers
 from amonsul.archive.edit import LABEL
+from amonsul.archive.indexing import IndexingSettings
 from amonsul.archive.modalities import Modality, parse_modalities
 from amonsul.archive.peers import Peer, parse_peers
 from amonsul.clients.dimse import ScuSettings
@@ -49,6 +50,8 @@ from amonsul.dimse_server.worklist import WorklistSettings
 from amonsul.errors import AmonsulError
 from amonsul.imaging.transcode import can_write
 from amonsul.imaging.worker import WorkerSettings
+from amonsul.jobs.kinds.housekeeper import HousekeeperSettings, Triggers
+from amonsul.jobs.schedule import Schedule
 from amonsul.jobs.settings import JobsSettings
 from amonsul.jobs.webhooks import Webhook
 from amonsul.web.dicomweb.settings import DicomWebSettings, MetadataMode, OtherBinary
@@ -516,6 +519,40 @@ def jobs_settings(configuration: Configuration) -> JobsSettings:
     )
 
 
+def indexing_settings(configuration: Configuration) -> IndexingSettings:
+    """Which attributes get an index because they are searched for."""
+    return IndexingSettings(
+        after=configuration.number("Amonsul.IndexTagsAfter"), most=configuration.number("Amonsul.MaximumIndexedTags")
+    )
+
+
+def housekeeper_settings(configuration: Configuration) -> HousekeeperSettings:
+    """What the housekeeper does.
+
+    Raises:
+        ConfigurationError: hours that are none.
+    """
+    hours = {
+        day: [str(span) for span in spans]
+        for day, spans in configuration.table("Housekeeper.Schedule").items()
+        if isinstance(spans, list)
+    }
+    triggers = configuration.table("Housekeeper.Triggers")
+    only = configuration.text("Housekeeper.LimitMainDicomTagsReconstructLevel")
+    return HousekeeperSettings(
+        force=configuration.flag("Housekeeper.Force"),
+        throttle_delay_s=configuration.number("Housekeeper.ThrottleDelay"),
+        schedule=_tell("Housekeeper.Schedule", configuration, partial(Schedule.parse, hours)),
+        triggers=Triggers(
+            main_tags=bool(triggers.get("MainDicomTagsChange", True)),
+            compression=bool(triggers.get("StorageCompressionChange", True)),
+            transcoding=bool(triggers.get("IngestTranscodingChange", True)),
+            summaries=bool(triggers.get("UnnecessaryDicomAsJsonFiles", True)),
+        ),
+        only=next((level for level in Level if level.type_name == only), None),
+    )
+
+
 def system_information(configuration: Configuration) -> SystemInformation:
     """What `/system` tells, options that have no effect yet among it."""
     identifier = configuration.text("DatabaseServerIdentifier")
@@ -563,6 +600,8 @@ def build_all(configuration: Configuration) -> None:
     accepted_transfer_syntaxes(configuration, ())
     web_settings(configuration)
     ingest_transcoding(configuration)
+    housekeeper_settings(configuration)
+    indexing_settings(configuration)
     jobs_settings(configuration)
     worker_settings(configuration)
     scu_settings(configuration)

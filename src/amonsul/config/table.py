@@ -37,6 +37,14 @@ _LEVEL_NAMES: Final = ("Patient", "Study", "Series", "Instance")
 _UID_PATTERN: Final = Text(r"[0-9.*?]{1,64}", "a UID, in which * and ? may stand for other characters")
 _HEX_TAG: Final = r"\(?[0-9a-fA-F]{4}[,-]?[0-9a-fA-F]{2,4}\)?"
 
+HOUSEKEEPER_TRIGGERS: Final = (
+    "StorageCompressionChange",
+    "MainDicomTagsChange",
+    "UnnecessaryDicomAsJsonFiles",
+    "IngestTranscodingChange",
+    "DicomWebCacheChange",
+)
+
 # Ports of modalities are also written as strings by some tools.
 _PEER_PORT: Final = Either((Number(0, 65535), Text(r"[0-9]{1,5}", "a port number")))
 
@@ -1033,6 +1041,18 @@ OWN: Final = Section(
             "Megabytes that a deflated data set may inflate to; a larger one is refused.",
         ),
         Option(
+            "IndexTagsAfter",
+            NUMBER,
+            100,
+            "Searches for an attribute that is in no column of the index after which it gets an index of its own, as those of ExtraMainDicomTags have. 0 for never.",
+        ),
+        Option(
+            "MaximumIndexedTags",
+            Number(0, 1000),
+            32,
+            "Attributes that get an index of their own because they are searched for often.",
+        ),
+        Option(
             "StorageCommitmentChecksFiles",
             FLAG,
             False,
@@ -1068,12 +1088,30 @@ OTHER_SECTIONS: Final = (
         "Housekeeper",
         "Work on stored data in quiet hours.",
         (
-            Option("Enable", FLAG, False, "Run it.", served=False),
-            Option("Force", FLAG, False, "Work on everything even if no setting changed.", served=False),
-            Option("ThrottleDelay", NUMBER, 5, "Seconds between two resources.", served=False),
-            Option("GlobalPropertyId", NUMBER, 1025, "Where its state is kept.", served=False),
-            Option("Schedule", Named(TEXTS), {}, "Hours at which it may work, by day.", served=False),
-            Option("Triggers", Named(FLAG), {}, "Changes of settings that start it.", served=False),
+            Option("Enable", FLAG, False, "Give what is stored the form that changed settings ask for."),
+            Option("Force", FLAG, False, "Work on everything at each start, even if no setting changed."),
+            Option("ThrottleDelay", _SECONDS, 5, "Seconds of rest after a series that was worked on."),
+            Option("GlobalPropertyId", NUMBER, 1025, "Where Orthanc keeps its state.", served=False),
+            Option(
+                "Schedule",
+                Named(TEXTS),
+                {},
+                "Hours at which it may work, by day, in local time; at any time without a day.",
+                example={"Monday": ["0-6", "20-24"], "Sunday": ["0-24"]},
+            ),
+            Option(
+                "Triggers",
+                Fields(dict.fromkeys(HOUSEKEEPER_TRIGGERS, FLAG)),
+                {},
+                "Changes of settings that make it work; all unless one is turned off.",
+                example=dict.fromkeys(HOUSEKEEPER_TRIGGERS, True),
+            ),
+            Option(
+                "LimitMainDicomTagsReconstructLevel",
+                one_of(("", *_LEVEL_NAMES)),
+                "",
+                "The one level whose main tags are read anew after a change of ExtraMainDicomTags; all if it is empty.",
+            ),
         ),
     ),
     Section(

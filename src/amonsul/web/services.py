@@ -122,6 +122,8 @@ class Services:
 
     others: Remotes | None = None
     """None where nobody speaks to other systems."""
+    housekeeping: Callable[[], Mapping[str, object]] | None = None
+    """Tells how far the housekeeper is; None where there is none."""
     end: End | None = None
     """None where the server is not ours to end."""
     is_stopping: Callable[[], bool] = lambda: False

@@ -51,6 +51,14 @@ def upkeep_routes() -> Iterator[Route]:
     )
     yield Route(
         "GET",
+        "/housekeeper/status",
+        reconstruction.housekeeper_status,
+        "How far the housekeeper is",
+        "System",
+        "What it did, what it is at, and which job that is; there is none unless it is enabled.",
+    )
+    yield Route(
+        "GET",
         "/changes/stream",
         change_stream.stream_changes,
         "Changes as they happen, as server-sent events",

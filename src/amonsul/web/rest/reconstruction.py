@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from amonsul.archive import reconstruct as verbs
 from amonsul.archive.reconstruct import Scope
 from amonsul.dicom.levels import Level
-from amonsul.errors import BadFileFormat
+from amonsul.errors import BadFileFormat, InexistentItem
 from amonsul.jobs.kinds.reconstruct import Reconstruct
 from amonsul.web.json_body import Json, parse
 from amonsul.web.rest import jobs
 from amonsul.web.rest.resources import identifier
 from amonsul.web.services import Services
-from amonsul.web.values import TEXT_TYPE, Request, Response
+from amonsul.web.values import TEXT_TYPE, Request, Response, json
 
 
 def reconstruct(level: Level, services: Services, request: Request) -> Response:
@@ -41,6 +41,13 @@ def _reconstruct(services: Services, scope: Scope, options: Mapping[str, Json]) 
         return jobs.answer(services, Reconstruct(scope, verbs.count(services.archive, scope)), parameters)
     verbs.reconstruct(services.archive, services.codecs, scope)
     return Response(200, TEXT_TYPE)
+
+
+def housekeeper_status(services: Services, _request: Request) -> Response:
+    """GET /housekeeper/status."""
+    if services.housekeeping is None:
+        raise InexistentItem("the housekeeper is not enabled")
+    return json(services.housekeeping())
 
 
 def invalidate_tags(services: Services, _request: Request) -> Response:
