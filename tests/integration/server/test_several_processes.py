@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.integration.server.instances import Instance
@@ -22,22 +21,14 @@ from tests.integration.server.running import serving
 PEER = ["http://127.0.0.1:1/"]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def options(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
+@pytest.fixture
+def options(shared_options: dict[str, object]) -> dict[str, object]:
     """One configuration for all of them."""
-    made: dict[str, object] = {
-        "StorageDirectory": str(tmp_path / "storage"),
+    return {
+        **shared_options,
         "OrthancPeers": {"configured": PEER},
         "DicomModalities": {"configured": ["AET", "127.0.0.1", 104]},
     }
-    if request.param == "postgresql":
-        server = request.getfixturevalue("postgresql_server")
-        with psycopg.connect(f"{server} dbname=postgres", autocommit=True) as connection:
-            connection.execute("DROP DATABASE IF EXISTS several_processes")
-            connection.execute("CREATE DATABASE several_processes TEMPLATE template0")
-        conninfo = f"{server} dbname=several_processes"
-        made["PostgreSQL"] = {"EnableIndex": True, "EnableStorage": False, "ConnectionUri": conninfo}
-    return made
 
 
 def remotes(client: httpx.Client) -> tuple[list[str], list[str]]:
