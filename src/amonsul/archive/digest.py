@@ -14,13 +14,21 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
+from amonsul import mapped
+
+_AT_ONCE: Final = 8 << 20
 BESIDE_FROM: Final = 128 << 10
 """Bytes from which the way to another thread and back is the lesser cost."""
 
 
 def md5_of(view: bytes | memoryview) -> str:
     """MD5 in hexadecimal digits."""
-    return hashlib.md5(view, usedforsecurity=False).hexdigest()
+    if len(view) <= _AT_ONCE or not isinstance(view, memoryview):
+        return hashlib.md5(view, usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(usedforsecurity=False)
+    for piece in mapped.pieces(view):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 class _Sum:

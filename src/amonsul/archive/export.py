@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from amonsul import mapped
 from amonsul.archive import find, read, rewriting
 from amonsul.archive.context import Archive
 from amonsul.archive.find import Content, Resource
@@ -145,7 +146,7 @@ class Export:
             return
         try:
             view = file.view()
-            yield from stream.add(entry.name, file.size, _views(view))
+            yield from stream.add(entry.name, file.size, map(bytes, mapped.pieces(view, _PIECE)))
             if directory is not None:
                 settings = self.archive.settings
                 header = scan(view, settings.limits, self.archive.default_encoding, self.archive.dictionary)
@@ -326,11 +327,6 @@ def _transcoded(
         raise
     finally:
         source.discard()
-
-
-def _views(view: memoryview) -> Iterator[bytes]:
-    for at in range(0, len(view), _PIECE):
-        yield bytes(view[at : at + _PIECE])
 
 
 def _text(header: Header, tag: Tag) -> str:

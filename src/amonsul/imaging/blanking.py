@@ -13,13 +13,14 @@ from typing import Any, TypeAlias
 import numpy
 from numpy.typing import NDArray
 
+from amonsul import mapped
 from amonsul.dicom.header import Header
 from amonsul.dicom.pixel_cleaning import PixelCleaning, Region
 from amonsul.errors import InternalError
 from amonsul.imaging.frames import Frames
 from amonsul.imaging.pixel_format import PixelFormat, SampleKind, pixel_data_element
 from amonsul.imaging.pixels import Array
-from amonsul.imaging.rewriting import Sink, in_pieces
+from amonsul.imaging.rewriting import Sink
 
 Mask: TypeAlias = NDArray[numpy.bool_]
 
@@ -50,14 +51,14 @@ def blank(data: memoryview, header: Header, cleaning: PixelCleaning, sink: Sink)
     if found is None or frames.syntax.is_encapsulated or frames.syntax.is_deflated or frames.syntax.is_big_endian:
         raise InternalError("only uncompressed pixels in little endian can be blanked")
     start, length = found[1].offset, found[1].length
-    for piece in in_pieces(data[:start]):
+    for piece in mapped.pieces(data[:start]):
         sink.write(bytes(piece))
     written = 0
     for chunk in _frames(data[start : start + length], frames.format, cleaning):
         sink.write(chunk)
         written += len(chunk)
     sink.write(bytes(length - written))
-    for piece in in_pieces(data[start + length :]):
+    for piece in mapped.pieces(data[start + length :]):
         sink.write(bytes(piece))
 
 

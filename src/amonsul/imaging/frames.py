@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from amonsul import mapped
 from amonsul.dicom.elements import Bulk, DataSet, Tag
 from amonsul.dicom.header import Header
 from amonsul.dicom.scanner import inflated
@@ -102,6 +103,16 @@ class Frames:
         if self.syntax.is_encapsulated:
             return self._encapsulated(frame)
         return self._native(frame)
+
+    def forget(self, frame: int) -> None:
+        """Let the memory of a frame go that is done with, if the file is mapped."""
+        if self.syntax.is_encapsulated:
+            frames = self._locate()
+            end = frames[frame + 1] if frame + 1 < len(frames) else len(self._pixels)
+            mapped.forget(self._pixels[frames[frame] : end])
+            return
+        bits = self.format.native_frame_bits
+        mapped.forget(self._pixels[frame * bits // 8 : (frame * bits + bits + 7) // 8])
 
     @property
     def data(self) -> memoryview:

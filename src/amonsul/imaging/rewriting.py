@@ -6,7 +6,6 @@ are no part of it, so that a file of any size takes as little memory as its head
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Literal, Protocol, TypeAlias
 
@@ -170,11 +169,6 @@ def data_set_start(data: memoryview) -> int:
         else:
             position += 8 + int.from_bytes(data[position + 6 : position + 8], "little")
     return position
-
-
-def in_pieces(value: memoryview, size: int = 1 << 20) -> Iterator[memoryview]:
-    """A long value in parts that are no burden."""
-    return (value[start : start + size] for start in range(0, len(value), size))
 
 
 def swapped(chunk: memoryview, word_bytes: int) -> memoryview | bytes:

@@ -16,6 +16,7 @@ from typing import IO, Literal, TypeVar
 
 import numpy
 
+from amonsul import mapped
 from amonsul.dicom.header import Header
 from amonsul.dicom.scanner import inflated
 from amonsul.dicom.uids import TransferSyntax, transfer_syntax, transfer_syntaxes
@@ -35,7 +36,6 @@ from amonsul.imaging.rewriting import (
     around_pixels,
     element_head,
     head,
-    in_pieces,
     read_without_pixels,
     sop_instance_uid_of,
     swapped,
@@ -119,7 +119,7 @@ def transcode(
     source = transfer_syntax(header.transfer_syntax_uid)
     has_pixels = has_pixel_data(header.data_set)
     if source.uid == target.uid or (not has_pixels and target.is_encapsulated):
-        for piece in in_pieces(memoryview(data)):
+        for piece in mapped.pieces(memoryview(data)):
             sink.write(bytes(piece))
         return Transcoded(source.uid, attributes.text(header.data_set, SOP_INSTANCE_UID), False, False)
     if has_pixels and is_video(source.uid):
@@ -215,12 +215,18 @@ class _Work:
         if self._frames.syntax.is_big_endian != self._target.is_big_endian:
             # words of the VR are what is swapped (PS3.5 §7.3), or the samples if they are longer
             word_bytes = max({"OB": 1, "OW": 2, "OF": 4, "OD": 8}[vr], pixel_format.bits_allocated // 8)
-        return len(value), (swapped(piece, word_bytes) for piece in in_pieces(value)), vr  # unused if implicit
+        return len(value), (swapped(piece, word_bytes) for piece in mapped.pieces(value)), vr  # unused if implicit
 
     def _decoded_chunks(self, first: Pixels) -> tuple[int, Iterator[memoryview | bytes], str]:
         """Encapsulated to native."""
         count = self._frames.count
-        frames = self._in_order(lambda frame: first if frame == 0 else self._like(first, self._decoded(frame)), count)
+
+        def decoded(frame: int) -> Pixels:
+            pixels = first if frame == 0 else self._like(first, self._decoded(frame))
+            self._frames.forget(frame)
+            return pixels
+
+        frames = self._in_order(decoded, count)
         if first.is_packed:
             return (first.samples.size * count + 7) // 8, _packed(frames), "OB"
         order: Literal["<", ">"] = ">" if self._target.is_big_endian else "<"
@@ -246,7 +252,9 @@ class _Work:
 
         def encoded(frame: int) -> bytes:
             pixels = first if frame == 0 else self._like(first, self._fit(self._decoded(frame)))
-            return self._codecs.encode(uid, pixels, quality)
+            result = self._codecs.encode(uid, pixels, quality)
+            self._frames.forget(frame)
+            return result
 
         with tempfile.SpooledTemporaryFile(_MAX_IN_MEMORY) as waiting:
             lengths = []

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from amonsul import mapped
 from amonsul.archive.read import StoredAttachment
 from amonsul.blobs.spool import Spooled
 from amonsul.errors import BadRequest
@@ -77,8 +78,6 @@ def spooled_response(file: Spooled, content_type: bytes, headers: Headers = ()) 
 
 def _pieces(file: Spooled) -> Iterator[bytes]:
     try:
-        view = file.view()
-        for at in range(0, file.size, _PIECE):
-            yield bytes(view[at : at + _PIECE])
+        yield from map(bytes, mapped.pieces(file.view(), _PIECE))
     finally:
         file.discard()

@@ -206,8 +206,8 @@ def get_numpy(services: Services, request: Request) -> Response:
             return NOT_FOUND
         array = _decoded(lambda: _samples(services, frames, frame, is_rescaled))
         return _numpy(iter((pictures.npy(array),)), is_compressed)
-    each = (_samples(services, frames, frame, is_rescaled) for frame in range(_decoded(lambda: frames.count)))
-    return _numpy(pictures.npy_of_frames(each, frames.count), is_compressed)
+    count = _decoded(lambda: frames.count)
+    return _numpy(pictures.npy_of_frames(_all_samples(services, (frames,), is_rescaled), count), is_compressed)
 
 
 def get_series_numpy(services: Services, request: Request) -> Response:
@@ -243,8 +243,7 @@ def _numpy_of_many(services: Services, request: Request, instance_ids: Sequence[
     if len(sizes) > 1:
         raise IncompatibleImageSize("The size of the frames varies across the instance(s)")
     count = sum(_decoded(partial(getattr, frames, "count")) for frames in opened)
-    each = (_samples(services, frames, frame, is_rescaled) for frames in opened for frame in range(frames.count))
-    return _numpy(pictures.npy_of_frames(each, count), is_compressed)
+    return _numpy(pictures.npy_of_frames(_all_samples(services, opened, is_rescaled), count), is_compressed)
 
 
 def _number_in(main_tags: Mapping[Tag, str], tag: Tag) -> int:
@@ -262,6 +261,13 @@ def _numpy(chunks: Iterator[bytes], is_compressed: bool) -> Response:
 def _chain(first: Sequence[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from (chunk for chunk in first if chunk)
     yield from rest
+
+
+def _all_samples(services: Services, opened: Sequence[Frames], is_rescaled: bool) -> Iterator[Array]:
+    for frames in opened:
+        for frame in range(frames.count):
+            yield _samples(services, frames, frame, is_rescaled)
+            frames.forget(frame)
 
 
 def _samples(services: Services, frames: Frames, frame: int, is_rescaled: bool) -> Array:
