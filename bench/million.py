@@ -82,8 +82,10 @@ def main(arguments: Sequence[str]) -> None:
             folder = Path(options.folder)
         places = _places(folder, [0, *options.studies], options.database, stack, console)
         empty, *sizes = [_open(studies, where, folder, stack) for studies, where in places]
-        _search(sizes, options.rounds, console)
-        _store(empty, sizes[-1], options.stored, options.rounds, console)
+        if "searches" in options.parts:
+            _search(sizes, options.rounds, console)
+        if "stores" in options.parts:
+            _store(empty, sizes[-1], options.stored, options.rounds, console)
     console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
 
 
@@ -93,6 +95,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--studies", type=int, nargs="+", default=[1000, 1_000_000], help="the smallest size first")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each size (default: %(default)s)")
     parser.add_argument("--stored", type=int, default=1000, help="instances of 4 KB stored by a turn")
+    parser.add_argument("--parts", nargs="+", choices=["searches", "stores"], default=["searches", "stores"])
     parser.add_argument("--folder", help="keeps the SQLite indexes for another run; otherwise all is removed")
     return parser.parse_args(arguments)
 

@@ -16,7 +16,7 @@ from tests.contract.conftest import new_postgresql_database
 from tests.contract.storing import store_instance
 
 STUDIES = 7
-OF_THE_MOMENT = {"uuid", "last_update", "date"}
+OF_THE_MOMENT = {"uuid", "last_update", "date", "is_stable"}
 
 
 def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
