@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     HEVCM10P51,
@@ -174,6 +175,30 @@ def test_bulk_data_come_in_part(filled: httpx.Client) -> None:
     assert beyond.status_code == 416
     assert [data for _, data in parts_of(filled.get(path))] == [pixels]
     assert filled.get(f"{INSTANCE}/bulkdata/00420011").status_code == 404
+
+
+def test_all_bulk_data_are_what_metadata_refer_to(client: httpx.Client) -> None:
+    nested = Dataset()
+    nested.add_new(0x00420011, "OB", b"document")
+    attributes = {"ReferencedImageSequence": [nested], "ICCProfile": b"profile.", "VectorGridData": b"\0\0\x80\x3f"}
+    client.post("/instances", content=dicom_file(pixels=2, attributes=attributes))
+    client.post("/instances", content=dicom_file(1, 1, 1, 2, pixels=2))
+    for resource, count in ((INSTANCE, 4), (INSTANCE.rpartition("/instances")[0], 5), (STUDY, 5)):
+        found = {headers["content-location"]: data for headers, data in parts_of(client.get(f"{resource}/bulkdata"))}
+        assert len(found) == count
+        assert {b"document", b"profile.", b"\0\0\x80\x3f", bytes(8)} == set(found.values())
+        metadata = client.get(f"{resource}/metadata").text
+        for location, data in found.items():
+            assert location in metadata
+            assert client.get(location, headers={"accept": "application/octet-stream"}).content == data
+    assert client.get(f"{STUDY}/bulkdata", headers={"accept": "application/octet-stream"}).status_code == 406
+    compressed = parts_of(client.get(f"{packaged(client, 'SC_rgb_rle_2frame.dcm')}/bulkdata"))
+    assert [
+        headers["content-location"].rpartition("/instances/")[2].partition("/")[2] for headers, _ in compressed
+    ] == [
+        "frames/1",
+        "frames/2",
+    ]
 
 
 def test_frames_come_decoded_or_as_they_are(client: httpx.Client) -> None:

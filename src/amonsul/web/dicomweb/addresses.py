@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from amonsul.dicom import dicom_json
 from amonsul.dicom.elements import DataSet, Tag
 from amonsul.web.dicomweb.settings import DicomWebSettings
 from amonsul.web.services import Services
@@ -69,3 +70,9 @@ def url_of(base: str, data_set: DataSet) -> str:
         element = data_set.get(tag)
         uids.append(element.value if element is not None and isinstance(element.value, str) else "")
     return instance_url(base, *uids)
+
+
+def bulk_url(instance: str, path: dicom_json.Path) -> str:
+    """Of a value of the instance with a URL."""
+    steps = (str(step + 1) if isinstance(step, int) else step.lower() for step in path)
+    return f"{instance}/bulk/{'/'.join(steps)}"

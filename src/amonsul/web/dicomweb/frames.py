@@ -79,6 +79,12 @@ def all_frames(services: Services, request: Request, instance: Resource) -> Resp
     return _in_parts(_parts(services, frames, None, target, url_of(base_url(services, request), frames.data_set)))
 
 
+def stored_frames(services: Services, instance: Resource, base: str) -> Iterator[Part]:
+    """The frames of an instance as they are stored."""
+    frames = _frames_of(services, instance)
+    return _parts(services, frames, None, AS_STORED, url_of(base, frames.data_set))
+
+
 def get_pixel_data(services: Services, request: Request) -> Response:
     """GET {root}/studies/{study}/pixeldata and below: all frames, one part each."""
     ranges = accepted(request)

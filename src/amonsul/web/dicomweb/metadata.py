@@ -22,7 +22,7 @@ from amonsul.dicom import dicom_json, dicom_xml
 from amonsul.dicom.elements import Bulk, Element, Tag
 from amonsul.dicom.header import Header, decode_header
 from amonsul.dicom.levels import Level
-from amonsul.web.dicomweb.addresses import base_url, url_of
+from amonsul.web.dicomweb.addresses import base_url, bulk_url, url_of
 from amonsul.web.dicomweb.locate import lowest_level, named_resources
 from amonsul.web.dicomweb.negotiation import DICOM_JSON, DICOM_XML, NotAcceptable, Part, multipart_response, wants_xml
 from amonsul.web.dicomweb.settings import MetadataMode, OtherBinary
@@ -131,10 +131,10 @@ def _xml_part(services: Services, model: Mapping[str, object]) -> Part:
 def model_of(header: Header, base: str, mode: OtherBinary) -> dict[str, object]:
     """The data set of an instance in the JSON model, its bulk as URLs below `base`."""
     data_set = header.data_set
-    url = url_of(base, data_set) + "/bulk/"
+    url = url_of(base, data_set)
 
     def uri(path: dicom_json.Path, _bulk: Bulk | None = None) -> str:
-        return url + "/".join(str(step + 1) if isinstance(step, int) else step.lower() for step in path)
+        return bulk_url(url, path)
 
     if mode is OtherBinary.BULK_DATA_URI:
         return dicom_json.to_json(data_set, uri, uri)

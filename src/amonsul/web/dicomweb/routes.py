@@ -141,12 +141,12 @@ def _retrieve(root: str) -> Iterator[Route]:
     series = f"{study}/series/{{series}}"
     instance = f"{series}/instances/{{instance}}"
     frame = f"{instance}/frames/{{frames}}"
-    for template, name in ((study, "study"), (series, "series"), (instance, "instance")):
+    for template, name in ((study, "a study"), (series, "a series"), (instance, "an instance")):
         yield Route(
             "GET",
             template,
             retrieve.retrieve,
-            f"The DICOM files of a {name}",
+            f"The DICOM files of {name}",
             _TAG,
             parameters=(_ACCEPT,),
             answers=_PARTS,
@@ -155,27 +155,36 @@ def _retrieve(root: str) -> Iterator[Route]:
             "GET",
             f"{template}/metadata",
             metadata.get_metadata,
-            f"The metadata of a {name}",
+            f"The metadata of {name}",
             _TAG,
             parameters=(_ACCEPT,),
             answers=_JSON,
         )
         yield Route(
             "GET",
-            f"{template}/pixeldata",
-            frames.get_pixel_data,
-            f"All frames of a {name}",
+            f"{template}/bulkdata",
+            bulkdata.get_all_bulk_data,
+            f"All bulk data of {name}",
             _TAG,
             parameters=(_ACCEPT,),
             answers=_PARTS,
         )
-    for template, name in ((study, "study"), (series, "series"), (instance, "instance"), (frame, "frame")):
+        yield Route(
+            "GET",
+            f"{template}/pixeldata",
+            frames.get_pixel_data,
+            f"All frames of {name}",
+            _TAG,
+            parameters=(_ACCEPT,),
+            answers=_PARTS,
+        )
+    for template, name in ((study, "a study"), (series, "a series"), (instance, "an instance"), (frame, "a frame")):
         for what, handler in (("rendered", rendered.get_rendered), ("thumbnail", rendered.get_thumbnail)):
             yield Route(
                 "GET",
                 f"{template}/{what}",
                 handler,
-                f"A picture of a {name}",
+                f"A picture of {name}",
                 _TAG,
                 parameters=_RENDERED,
                 answers="image/jpeg",
@@ -217,8 +226,8 @@ def _delete(root: str) -> Iterator[Route]:
     study = f"{root}/studies/{{study}}"
     series = f"{study}/series/{{series}}"
     instance = f"{series}/instances/{{instance}}"
-    for template, name in ((study, "study"), (series, "series"), (instance, "instance")):
-        yield Route("DELETE", template, server.delete, f"Delete a {name}", _TAG)
+    for template, name in ((study, "a study"), (series, "a series"), (instance, "an instance")):
+        yield Route("DELETE", template, server.delete, f"Delete {name}", _TAG)
 
 
 def _client(root: str) -> Iterator[Route]:
