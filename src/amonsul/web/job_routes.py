@@ -107,6 +107,7 @@ _ANONYMIZE_FIELDS = (
     Parameter("KeepPrivateTags", "Keep private attributes.", "boolean"),
     Parameter("DicomVersion", "Edition of the profile: `2008`, `2017c`, `2021b` or `2023b`."),
     Parameter("DeidentificationOptions", "Options of the Basic Profile (PS3.15 Annex E).", "array"),
+    Parameter("PixelRegions", "Objects with X, Y, Width and Height: rectangles to blank in all frames.", "array"),
     Parameter("DateShiftKey", "With the same key, all requests move the dates of a patient alike."),
     *_OUTPUT_FIELDS,
 )
