@@ -270,6 +270,20 @@ def test_passwords_are_used_and_neither_shown_nor_kept_by_jobs(tmp_path: Path) -
         assert len(lines) == 1  # the server itself
 
 
+def test_a_server_that_only_reads_sends_and_does_not_retrieve(tmp_path: Path) -> None:
+    with two_servers(tmp_path) as (here, _):
+        fill(here)
+    with serving(tmp_path / "other") as other, other.client() as there:
+        options = {"ReadOnly": True, "DicomWeb": {"Servers": {"other": [root(other.url)]}}}
+        with serving(tmp_path / "one", options) as one, one.client() as here:
+            retrieve = {"Resources": [{"Study": STUDY}]}
+            assert here.post(f"{THERE}/retrieve", json=retrieve).status_code == 403
+            assert here.post(f"{THERE}/wado", json={"Uri": f"/studies/{STUDY}"}).status_code == 403
+            assert here.post(f"{THERE}/qido", json={"Uri": "/studies"}).json() == []
+            assert here.post(f"{THERE}/stow", json={"Resources": here.get("/studies").json()}).status_code == 200
+            assert len(there.get("/instances").json()) == COUNT
+
+
 def test_a_server_that_is_away_fails_a_job_or_is_tried_again(tmp_path: Path) -> None:
     port = free_port()
     with serving(tmp_path / "one") as one, one.client() as here:

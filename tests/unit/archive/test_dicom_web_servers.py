@@ -7,6 +7,7 @@ import pytest
 from amonsul.archive.dicom_web_servers import DicomWebServer, kept_server, parse_server, parse_servers
 from amonsul.archive.peers import Peer
 from amonsul.errors import BadFileFormat, ParameterOutOfRange
+from amonsul.jobs.peers import web_server
 
 SECRET = {"Url": "https://h/dw", "Username": "alice", "Password": "open sesame", "HttpHeaders": {"X-Key": "abc"}}
 
@@ -43,6 +44,13 @@ def test_what_is_shown_holds_no_secret() -> None:
         "Pkcs11": False,
         "Timeout": 0,
     }
+
+
+def test_how_a_server_is_reached_is_handed_to_the_client_whole() -> None:
+    fields = {**SECRET, "Timeout": 7, "Pkcs11": True, "CertificateKeyFile": "pkcs11:object=key"}
+    reached = web_server(parse_server(fields).remote)
+    assert (reached.url, reached.username, reached.password) == ("https://h/dw/", "alice", "open sesame")
+    assert (reached.headers, reached.timeout_s, reached.is_key_in_token) == ({"X-Key": "abc"}, 7, True)
 
 
 @pytest.mark.parametrize(
