@@ -90,6 +90,6 @@ def test_instances_are_described_in_the_order_asked_for(archive: Archive) -> Non
     with archive.database.read() as tx:
         found = sending.described(tx, wanted)
     assert [each.orthanc_id for each in found] == [ids[2], ids[0]]
-    assert found[0][1:] == (CT_IMAGE_STORAGE, f"{ROOT}.1.1.1.3", "1.2.840.10008.1.2.1")
+    assert found[0][1:4] == (CT_IMAGE_STORAGE, f"{ROOT}.1.1.1.3", "1.2.840.10008.1.2.1")
     instance = outgoing(archive, [ids[0]])[ids[0]]
     assert b"".join(bytes(piece) for piece in instance.file()) == dicom_file(instance=1)
