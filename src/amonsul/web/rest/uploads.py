@@ -9,10 +9,12 @@ cannot be read are told as failures.
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from typing import IO
 
 from isal import isal_zlib
 from python_multipart.exceptions import FormParserError
@@ -40,6 +42,11 @@ _PIECE = 1 << 20
 _GzipError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub says an instance
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _GZIP_MAGIC = b"\x1f\x8b"
+# What zipfile, and the codecs below it, say of bytes that are wrong
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, ValueError, EOFError, OSError),
+    *(NotImplementedError, RuntimeError),
+)
 _END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
 _DIRECTORY_ENTRY = struct.Struct("<4s6H3L5H2L")
 
@@ -142,23 +149,27 @@ def _ingest_members(archive: Archive, body: Spooled, origin: RestOrigin, largest
     view = body.view()
     _check_directory(view)
     expansion = _Expansion()
+    with open(body.path, "rb") if body.path else io.BytesIO(view) as file, _opened(file) as members:
+        for number, member in enumerate(members.infolist()):
+            if member.filename.endswith("/"):
+                continue
+            spooled = _expand(archive, members, member, expansion, largest)
+            is_dicom = bytes(spooled.view()[128:132]) == b"DICM"
+            try:
+                yield describe(ingest(archive, spooled, origin))
+            except MissingIdentifier:  # a DICOMDIR
+                continue
+            except BadFileFormat as error:
+                if is_dicom:
+                    yield {"Details": error.details, "Member": number, "Status": "Failure"}
+            finally:
+                spooled.discard()
+
+
+def _opened(file: IO[bytes]) -> zipfile.ZipFile:
     try:
-        with open(body.path, "rb") if body.path else io.BytesIO(view) as file, zipfile.ZipFile(file) as members:
-            for number, member in enumerate(members.infolist()):
-                if member.is_dir():
-                    continue
-                spooled = _expand(archive, members, member, expansion, largest)
-                is_dicom = bytes(spooled.view()[128:132]) == b"DICM"
-                try:
-                    yield describe(ingest(archive, spooled, origin))
-                except MissingIdentifier:  # a DICOMDIR
-                    continue
-                except BadFileFormat as error:
-                    if is_dicom:
-                        yield {"Details": error.details, "Member": number, "Status": "Failure"}
-                finally:
-                    spooled.discard()
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
+        return zipfile.ZipFile(file)
+    except _ZIP_ERRORS as error:
         raise BadFileFormat(f"the ZIP archive cannot be read: {error}") from error
 
 
@@ -175,6 +186,8 @@ def _expand(
         return spool.finish()
     except PayloadTooLarge as error:
         raise BadFileFormat(f"a member of the ZIP archive has more than {largest} bytes") from error
+    except _ZIP_ERRORS as error:
+        raise BadFileFormat(f"a member of the ZIP archive cannot be read: {error}") from error
     finally:
         spool.discard()
 
