@@ -44,17 +44,28 @@ _PENDING = frozenset((0xFF00, 0xFF01))
 
 def c_get(server: Server, series: Sequence[Instance], rounds: int, max_pdu: int = wire.OUR_MAX_PDU) -> list[Measured]:
     """Retrieve a stored series so many times over one association; one measurement for each."""
-    _introduce(server, _REQUESTOR, 104)  # a port that nobody connects to
+    connection, request = _associated_for_c_get(server, series, max_pdu)
+    measured = [_retrieve(connection, request, len(series)) for _ in range(rounds)]
+    wire.release(connection)
+    return measured
+
+
+def begin_c_get(server: Server, series: Sequence[Instance]) -> socket.socket:
+    """Ask for a stored series, and leave what comes to the caller."""
+    connection, request = _associated_for_c_get(server, series, wire.OUR_MAX_PDU)
+    connection.sendall(request)
+    return connection
+
+
+def _associated_for_c_get(server: Server, series: Sequence[Instance], max_pdu: int) -> tuple[socket.socket, bytes]:
+    introduce(server, _REQUESTOR, 104)  # a port that nobody connects to
     connection = wire.connect(server.dicom_port)
     proposals = [
         wire.Proposal(STUDY_ROOT_GET, EXPLICIT_VR_LITTLE_ENDIAN),
         wire.Proposal(SOP_CLASS_UID, EXPLICIT_VR_LITTLE_ENDIAN, as_scp=True),
     ]
     wire.associate(connection, AE_TITLE, proposals, _REQUESTOR, max_pdu)
-    request = _request(_C_GET_RQ, STUDY_ROOT_GET, series[0])
-    measured = [_retrieve(connection, request, len(series)) for _ in range(rounds)]
-    wire.release(connection)
-    return measured
+    return connection, _request(_C_GET_RQ, STUDY_ROOT_GET, series[0])
 
 
 def c_move(server: Server, series: Sequence[Instance], rounds: int, max_pdu: int = wire.OUR_MAX_PDU) -> list[Measured]:
@@ -70,7 +81,7 @@ def c_move_to_storescp(server: Server, series: Sequence[Instance], rounds: int) 
 
 
 def _move(server: Server, series: Sequence[Instance], rounds: int, port: int) -> list[Measured]:
-    _introduce(server, _DESTINATION, port)
+    introduce(server, _DESTINATION, port)
     connection = wire.connect(server.dicom_port)
     wire.associate(connection, AE_TITLE, [wire.Proposal(STUDY_ROOT_MOVE, EXPLICIT_VR_LITTLE_ENDIAN)], _DESTINATION)
     destination = wire.element(0x0600, _DESTINATION.encode().ljust(16))
@@ -82,7 +93,7 @@ def _move(server: Server, series: Sequence[Instance], rounds: int, port: int) ->
 
 def getscu(server: Server, series: list[Instance], rounds: int) -> list[Measured]:
     """The same as `c_get` with DCMTK's program, which throws away what it takes."""
-    _introduce(server, _REQUESTOR, 104)
+    introduce(server, _REQUESTOR, 104)
     first = series[0]
     keys = ("QueryRetrieveLevel=SERIES", f"StudyInstanceUID={first.study_uid}", f"SeriesInstanceUID={first.series_uid}")
     command = [_program("getscu"), "-S", "--ignore", "-aet", _REQUESTOR, "-aec", AE_TITLE]
@@ -95,7 +106,7 @@ def getscu(server: Server, series: list[Instance], rounds: int) -> list[Measured
     return measured
 
 
-def _introduce(server: Server, ae_title: str, port: int) -> None:
+def introduce(server: Server, ae_title: str, port: int) -> None:
     """Make a modality known, which may then retrieve and be sent to."""
     body = json.dumps([ae_title, "127.0.0.1", port]).encode()
     request = urllib.request.Request(f"http://{server.host}/modalities/{ae_title}", body, method="PUT")
