@@ -9,11 +9,12 @@ import pytest
 
 from amonsul.archive import changes, edit, find, read
 from amonsul.archive.context import Archive
-from amonsul.archive.reconstruct import invalidate_summaries, reconstruct, reconstruct_all
+from amonsul.archive.reconstruct import Scope, invalidate_summaries, reconstruct
 from amonsul.blobs.memory import MemoryBlobs
 from amonsul.blobs.spool import Spooled
 from amonsul.dicom.levels import Level
 from amonsul.errors import ReadOnly
+from amonsul.imaging.codecs import LocalCodecs
 from tests.contract.storing import store_instance
 
 
@@ -34,8 +35,8 @@ def test_whatever_would_change_it_is_refused(archive: Archive) -> None:
         lambda: edit.set_protection(closed, stored.patient_id, True),
         lambda: changes.clear(closed),
         lambda: changes.clear_exports(closed),
-        lambda: reconstruct(closed, Level.STUDY, study),
-        lambda: reconstruct_all(closed),
+        lambda: reconstruct(closed, LocalCodecs(), Scope(Level.STUDY, study)),
+        lambda: reconstruct(closed, LocalCodecs(), Scope()),
         lambda: invalidate_summaries(closed),
     ]
     for attempt in attempts:
