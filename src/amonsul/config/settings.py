@@ -274,6 +274,7 @@ def dimse_settings(configuration: Configuration) -> DimseSettings:
     return DimseSettings(
         ae_title=configuration.text("DicomAet").strip(),
         port=configuration.number("DicomPort"),
+        host=configuration.text("Amonsul.DicomBindAddress"),
         max_pdu_length=max_pdu_length if isinstance(max_pdu_length, int) else None,
         check_called_aet=configuration.flag("DicomCheckCalledAet"),
         strict_aet_comparison=configuration.flag("StrictAetComparison"),

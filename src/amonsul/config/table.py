@@ -359,7 +359,12 @@ DICOM: Final = Area(
             "Largest PDU this server takes, in bytes, as told to its peers (PS3.8 §D.1). Unless given: 131072, and 16384 for peers that take less than that themselves.",
             example=131072,
         ),
-        Option("DicomThreadsCount", _COUNT, 4, "DICOM operations that are worked on at once."),
+        Option(
+            "DicomThreadsCount",
+            _COUNT,
+            4,
+            "DICOM operations that are worked on at once, besides queries and retrievals, which have threads of their own.",
+        ),
         Option("DicomScuTimeout", _SECONDS, 10, "Seconds to wait for a remote modality; 0 for no limit."),
         Option(
             "DicomAssociationCloseDelay",
@@ -1019,6 +1024,12 @@ OWN: Final = Section(
             Number(1, 3600),
             10,
             "Seconds that a DICOM peer has to ask for an association, and to close its connection after one (PS3.8 §9.1.5).",
+        ),
+        Option(
+            "DicomBindAddress",
+            TEXT,
+            "",
+            "Address that the DICOM servers listen on; every address of the machine if empty.",
         ),
         Option("MaximumAssociations", _COUNT, 100, "DICOM associations open at once; further ones are rejected."),
         Option("MaximumAssociationsPerAddress", _COUNT, 16, "The same from one address."),

@@ -223,6 +223,11 @@ def test_dicom_tls_asks_its_peers_for_certificates_unless_told_otherwise(tmp_pat
     assert context.verify_mode is ssl.CERT_NONE
 
 
+@pytest.mark.parametrize(("options", "host"), [({}, ""), ({"Amonsul": {"DicomBindAddress": "127.0.0.1"}}, "127.0.0.1")])
+def test_the_dicom_server_listens_where_it_is_told_to(options: dict[str, Json], host: str) -> None:
+    assert settings.dimse_settings(configuration(options)).host == host
+
+
 @pytest.mark.parametrize(
     ("values", "option"),
     [
