@@ -330,8 +330,9 @@ class Session:
             connection.close()
 
     def url(self, path: str) -> str:
-        """A path below the root of the API, as a URL."""
-        return f"{self._address.scheme}://{self._address.authority}{self._target(path)}"
+        """A path below the root of the API as a URL, without its query: that may hold data of patients, or a token."""
+        target = self._target(path).partition("?")[0]
+        return f"{self._address.scheme}://{self._address.authority}{target}"
 
     def request(
         self, method: str, path: str, body: Body | None = None, headers: Mapping[str, str] | None = None

@@ -220,6 +220,13 @@ def test_what_is_no_data_set_is_refused(body: bytes, media_type: bytes) -> None:
         dicomweb.search(there, "studies", {})
 
 
+def test_what_is_searched_for_is_in_no_message() -> None:
+    with session(saying(framed(b"", b"", b"500 Error"))) as there, pytest.raises(NetworkProtocolError) as refusal:
+        dicomweb.search(there, dicomweb.path("studies", {"PatientName": "Doe"}), {})
+    assert "/api/studies was answered" in str(refusal.value)
+    assert "Doe" not in str(refusal.value)
+
+
 def test_answers_of_a_search_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dicomweb, "_MAX_ANSWERS_SIZE", 1000)
     answer = framed(b" " * 1001, b"Content-Type: application/json\r\n")

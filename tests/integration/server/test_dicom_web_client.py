@@ -155,6 +155,32 @@ def test_searches_metadata_pictures_and_files_are_handed_on(tmp_path: Path) -> N
         assert here.post(f"{THERE}/qido", json={"Uri": "/studies", "Arguments": {"PatientID": "nobody"}}).json() == []
 
 
+@pytest.mark.parametrize(
+    ("given", "handed_on"),
+    [
+        (b"text/html", "text/html"),
+        (b"text/html\r\n ; charset=x", "application/octet-stream"),
+        (b"nothing", "application/octet-stream"),
+        (b"text/\xfc", "application/octet-stream"),
+    ],
+)
+def test_what_a_server_answers_does_no_harm_here(tmp_path: Path, given: bytes, handed_on: str) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Type: " + given + b"\r\nContent-Length: 2\r\n\r\nhi"
+
+    def talk(link: socket.socket, _: int) -> None:
+        while read_request(link):
+            link.sendall(answer)
+
+    with Host(talk) as host, serving(tmp_path) as server, server.client() as client:
+        client.put(THERE, json=[host.url])
+        found = client.post(f"{THERE}/get", json={"Uri": "/x"})
+        assert (found.status_code, found.content) == (200, b"hi")
+        assert found.headers["Content-Type"] == handed_on
+        assert found.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in found.headers["Content-Security-Policy"]
+        assert "Set-Cookie" not in found.headers
+
+
 def test_what_a_server_does_not_have_or_do_is_told(tmp_path: Path) -> None:
     with two_servers(tmp_path, others={"Amonsul": {"DicomWebDelete": True}}) as (here, there):
         fill(there)

@@ -80,9 +80,10 @@ def get(services: Services, request: Request) -> Response:
     body = _object(request, _WITHOUT_URI)
     spool = partial(services.archive.blobs.spool, services.settings.limits.maximum_size)
     fetched = _client(services).fetch(request.params["name"], _target(body), _headers(body), spool)
-    known = parse_media_type(fetched.media_type) is not None and fetched.media_type.isascii()
-    media_type = fetched.media_type.encode() if known else BINARY_TYPE
-    return Response(200, media_type, Stream(_pieces(fetched.body), fetched.body.size), SANDBOX)
+    media_type = fetched.media_type
+    if parse_media_type(media_type) is None or not (media_type.isascii() and media_type.isprintable()):
+        media_type = BINARY_TYPE.decode()
+    return Response(200, media_type.encode(), Stream(_pieces(fetched.body), fetched.body.size), SANDBOX)
 
 
 def _pieces(spooled: Spooled) -> Iterator[bytes]:
