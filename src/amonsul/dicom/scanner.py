@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final, NamedTuple, TypeAlias
 
+from amonsul import mapped
 from amonsul.dicom import charsets, uids, vrs
 from amonsul.dicom.dictionary import STANDARD, Dictionary
 from amonsul.dicom.elements import Bulk, DataSet, Element, Tag
@@ -263,6 +264,7 @@ def _inflate(view: memoryview, start: int, max_bytes: int) -> bytes | bytearray:
 
 
 _CHUNK = 1 << 20
+_MUCH: Final = 64 << 20
 
 _SHORT_LE = struct.Struct("<H").unpack_from
 _SHORT_BE = struct.Struct(">H").unpack_from
@@ -680,7 +682,11 @@ class _Walk:
     def _skip_fragments(self, pos: int, end: int, is_big_endian: bool) -> int:
         """Walk an encapsulated value (PS3.5 §A.4); answer where it ends, after its delimiter."""
         view, unpack = self._view, _LAYOUTS[False, is_big_endian].item
+        behind = pos
         while pos + 8 <= end:
+            if pos - behind > _MUCH:  # each look at a mapped file brings more of it into memory
+                mapped.forget(view[behind:pos])
+                behind = pos
             group, number, length = unpack(view, pos)
             pos += 8
             if group != 0xFFFE:

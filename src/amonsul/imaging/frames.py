@@ -23,6 +23,7 @@ from amonsul.imaging.pixel_format import PIXEL_DATA, PixelFormat, pixel_data_ele
 from amonsul.imaging.syntaxes import RLE_LOSSLESS
 
 _MAX_FRAGMENTS = 1 << 22
+_MUCH = 64 << 20
 _ITEM = b"\xfe\xff\x00\xe0"
 _SEQUENCE_DELIMITATION = b"\xfe\xff\xdd\xe0"
 _EXTENDED_OFFSET_TABLE = Tag(0x7FE00001)
@@ -175,6 +176,8 @@ class Frames:
         """Where the first item of each frame begins, in `_pixels`."""
         if self._offsets is None:
             self._offsets = self._by_table() or self._by_walking()
+            if len(self._pixels) > _MUCH:  # each look at a mapped file brings more of it into memory
+                mapped.forget(self._pixels)
         return self._offsets
 
     def _by_table(self) -> Sequence[int] | None:

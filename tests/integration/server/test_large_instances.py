@@ -20,6 +20,8 @@ ADDED_MB = 64
 SIDE, FRAMES = 1024, 96  # of 16 bits: 192 MB
 JPEG_LS, RLE = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.5"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+INSTANCE = "studies/1.2.3/series/1.2.3.1/instances/1.2.3.4"
+DICOM = "multipart/related;type=application/dicom;transfer-syntax=*"
 
 
 @contextmanager
@@ -59,7 +61,10 @@ def upload(client: httpx.Client, data: bytes) -> dict[str, str]:
 @pytest.mark.timeout(600)
 def test_a_large_instance_adds_little_memory_on_every_way(tmp_path: Path) -> None:
     data = large()
-    with serving(tmp_path) as server, httpx.Client(base_url=server.url, timeout=600) as client:
+    with (
+        serving(tmp_path, {"DicomWeb": {"Enable": True}}) as server,
+        httpx.Client(base_url=server.url, timeout=600) as client,
+    ):
         client.post("/instances", content=image(landscape(64, 64, 12), SOPInstanceUID="1.2.3.9")).raise_for_status()
         with adds_little(server, "storing"):
             stored = upload(client, data)
@@ -68,6 +73,11 @@ def test_a_large_instance_adds_little_memory_on_every_way(tmp_path: Path) -> Non
             assert swallow(client, file) == len(data)
         with adds_little(server, "reading as an array"):
             assert swallow(client, f"/instances/{stored['ID']}/numpy") > len(data)
+        with adds_little(server, "reading the pixels"):
+            assert swallow(client, f"/instances/{stored['ID']}/content/7fe0-0010/0") == SIDE * SIDE * 2 * FRAMES
+        with adds_little(server, "retrieving"):
+            assert swallow(client, f"/dicom-web/{INSTANCE}?accept={DICOM}") > len(data)
+            assert swallow(client, f"/dicom-web/{INSTANCE}/bulk/7fe00010") > SIDE * SIDE * 2 * FRAMES
         with adds_little(server, "archiving"):
             swallow(client, f"{series}/archive")
         for syntax in (JPEG_LS, DEFLATED):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
 
+from amonsul import mapped
 from amonsul.archive import find, read
 from amonsul.archive.context import Archive
 from amonsul.archive.find import Content, Resource
@@ -102,8 +103,7 @@ def pieces_of(stored: StoredAttachment) -> Iterator[bytes]:
 
 def slices(view: memoryview) -> Iterator[bytes]:
     """Bytes in large pieces."""
-    for start in range(0, len(view), PIECE):
-        yield bytes(view[start : start + PIECE])
+    return map(bytes, mapped.pieces(view, PIECE))
 
 
 def ranged(request: Request, data: memoryview, content_type: bytes, headers: Headers = ()) -> Response:

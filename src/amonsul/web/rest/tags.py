@@ -9,6 +9,7 @@ import base64
 import mmap
 from collections.abc import Callable, Iterable, Mapping
 
+from amonsul import mapped
 from amonsul.archive import find, read, rewriting
 from amonsul.archive.find import Content
 from amonsul.archive.read import StoredAttachment
@@ -22,7 +23,7 @@ from amonsul.web.auth import SANDBOX
 from amonsul.web.files import content_disposition, file_response, filename_argument, spooled_response
 from amonsul.web.rest.resources import TagForm
 from amonsul.web.services import Services
-from amonsul.web.values import BINARY_TYPE, DICOM_TYPE, NOT_FOUND, Request, Response, json
+from amonsul.web.values import BINARY_TYPE, DICOM_TYPE, NOT_FOUND, Request, Response, Stream, json
 
 _PRINTERS: Mapping[TagForm, Callable[..., dict[str, object]]] = {
     TagForm.FULL: json_tags.full,
@@ -33,6 +34,7 @@ _ENCAPSULATED_DOCUMENT = Tag(0x00420011)
 _ENCAPSULATED_DOCUMENT_LENGTH = Tag(0x00420015)
 _MIME_TYPE_OF_ENCAPSULATED_DOCUMENT = Tag(0x00420012)
 _INLINE_LIMIT = 256 << 20
+_WHOLE_IN_MEMORY = 1 << 20
 
 
 def _form(request: Request) -> TagForm:
@@ -100,7 +102,9 @@ def get_content(services: Services, request: Request) -> Response:
         return NOT_FOUND
     if isinstance(found, list):
         return json(found)
-    return Response(200, BINARY_TYPE, bytes(found))
+    if len(found) <= _WHOLE_IN_MEMORY:
+        return Response(200, BINARY_TYPE, bytes(found))
+    return Response(200, BINARY_TYPE, Stream(map(bytes, mapped.pieces(found)), len(found)))
 
 
 def get_pdf(services: Services, request: Request) -> Response:
