@@ -17,11 +17,13 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from bench import dimse_wire as wire
 from bench.instances import EXPLICIT_VR_LITTLE_ENDIAN, SOP_CLASS_UID, Instance
+from bench.plan import Plan, Row
 from bench.processes import Measured
 from bench.servers import AE_TITLE, Server
 
@@ -34,6 +36,7 @@ _WITHOUT_NAGLE = {**os.environ, "TCP_NODELAY": "1"}
 """DCMTK's way to turn Nagle's algorithm off; with it on, every instance waits for 40 ms at some servers."""
 
 _REQUESTOR, _DESTINATION = "BENCHGET", "BENCHMOVE"
+_LENGTH, _RETRIEVALS = 100, 11
 _FORK = multiprocessing.get_context("fork")
 _BUFFER_SIZE = 1 << 20
 _HEADER = struct.Struct(">BBIIBB")  # of a P-DATA-TF and its fragment
@@ -91,7 +94,7 @@ def _move(server: Server, series: Sequence[Instance], rounds: int, port: int) ->
     return measured
 
 
-def getscu(server: Server, series: list[Instance], rounds: int) -> list[Measured]:
+def getscu(server: Server, series: Sequence[Instance], rounds: int) -> list[Measured]:
     """The same as `c_get` with DCMTK's program, which throws away what it takes."""
     introduce(server, _REQUESTOR, 104)
     first = series[0]
@@ -276,3 +279,23 @@ def _program(name: str) -> str:
 
 def _evenly(seconds: float, count: int) -> Measured:
     return Measured(seconds, (seconds / count,) * count)
+
+
+def _row(name: str, what: str, retrieve: Callable[[Server, Sequence[Instance], int], list[Measured]]) -> Row:
+    """Instances per second of the middle one of many retrievals of a series."""
+
+    def measure(server: Server, plan: Plan) -> Measured:
+        measured = retrieve(server, plan.stored_series(server, _LENGTH), _RETRIEVALS)
+        return sorted(measured, key=lambda each: each.seconds)[len(measured) // 2]
+
+    return Row(name, f"{what} of {_LENGTH} CT slices of 512 KB", 2, measure)
+
+
+ROWS = (
+    _row("cget", "C-GET", c_get),
+    _row("cget-16k", "C-GET in PDUs of 16 KB", partial(c_get, max_pdu=DCMTK_PDU)),
+    _row("getscu", "C-GET by getscu", getscu),
+    _row("cmove", "C-MOVE", c_move),
+    _row("cmove-16k", "C-MOVE in PDUs of 16 KB", partial(c_move, max_pdu=DCMTK_PDU)),
+    _row("cmove-storescp", "C-MOVE to storescp", c_move_to_storescp),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import dicomweb, images, reading, storing
+from bench import dicomweb, images, reading, retrieve_load, storing
 from bench.plan import Row
 
-ROWS: tuple[Row, ...] = (*storing.ROWS, *reading.ROWS, *dicomweb.ROWS, *images.ROWS)
+ROWS: tuple[Row, ...] = (*storing.ROWS, *reading.ROWS, *dicomweb.ROWS, *images.ROWS, *retrieve_load.ROWS)
