@@ -20,7 +20,7 @@ from amonsul.database import SqliteSettings, open_database
 from amonsul.dimse_server.find import FindService
 from amonsul.dimse_server.get import GetService
 from amonsul.dimse_server.query import QuerySettings
-from amonsul.dimse_server.service import Answer, Association, Context, Exchange
+from amonsul.dimse_server.service import Answer, Association, Context, Exchange, Prepared
 from amonsul.dimse_server.worklist import WorklistService, WorklistSettings
 from amonsul.errors import AmonsulError
 from amonsul.protocols.dimse.commands import CFindRq, CGetRq, Request, Response
@@ -44,7 +44,13 @@ class Nobody:
 
     is_cancelled = False
 
-    def perform(self, *_: object, **__: object) -> Response:
+    def prepare(self, *_: object) -> Prepared:
+        raise AssertionError("nothing is stored that could be sent")
+
+    def ask(self, _message: Prepared) -> None:
+        raise AssertionError("nothing is stored that could be sent")
+
+    def response(self) -> Response:
         raise AssertionError("nothing is stored that could be sent")
 
 

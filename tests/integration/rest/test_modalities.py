@@ -14,9 +14,11 @@ from pydicom.dataset import Dataset
 from amonsul.archive.context import Archive
 from amonsul.archive.modalities import Modality
 from amonsul.archive.modality_list import Modalities
+from amonsul.archive.remote_list import forget_run
 from amonsul.blobs.filesystem import FilesystemBlobs
 from amonsul.clients.dimse import DicomClient, ScuSettings
 from amonsul.database import open_database
+from amonsul.database.presence import open_presence
 from amonsul.database.settings import SqliteSettings
 from amonsul.jobs.arrivals import MoveArrivals
 from amonsul.jobs.engine import JobEngine
@@ -38,11 +40,13 @@ def server(
     *,
     in_database: bool = False,
     change: Callable[[Remotes], Remotes] = lambda remotes: remotes,
-    run: str = "one",
 ) -> Iterator[httpx.Client]:
     """A whole server but for the DICOM door, over an archive in a folder."""
     folder.mkdir(exist_ok=True)
-    database = open_database(SqliteSettings(folder / "index.db", synchronous=False))
+    where = SqliteSettings(folder / "index.db", synchronous=False)
+    database = open_database(where)
+    presence = open_presence(where)
+    presence.enter(lambda: forget_run(database))
     archive = Archive(database, FilesystemBlobs(folder, sync=False))
     client = DicomClient(ScuSettings(ae_title="AMONSUL", timeout_s=PATIENCE_S))
     kinds = Kinds(
@@ -50,7 +54,7 @@ def server(
     )
     engine = JobEngine(archive, kinds)
     engine.start()
-    modalities = Modalities(database, CONFIGURED, in_database=in_database, run=run)
+    modalities = Modalities(database, CONFIGURED, in_database=in_database)
     remotes = change(Remotes(modalities, client, ae_title="AMONSUL"))
     try:
         services = Services(archive, jobs=engine, others=remotes)
@@ -59,6 +63,7 @@ def server(
     finally:
         engine.stop()
         client.close()
+        presence.leave(lambda: None)
         database.close()
 
 
@@ -106,15 +111,15 @@ def test_modalities_are_added_changed_and_removed(http: httpx.Client) -> None:
 
 
 def test_what_was_added_is_gone_after_the_end_of_the_server(tmp_path: Path) -> None:
-    with server(tmp_path / "storage", run="one") as http:
+    with server(tmp_path / "storage") as http:
         http.put("/modalities/new", json=["NEW", "host", 104])
         http.delete("/modalities/known")
         assert http.get("/modalities").json() == ["new"]
-    with server(tmp_path / "storage", run="two") as http:
+    with server(tmp_path / "storage") as http:
         assert http.get("/modalities").json() == ["known"]
 
 
-def test_another_process_of_the_same_run_sees_what_was_added(tmp_path: Path) -> None:
+def test_another_process_of_the_same_index_sees_what_was_added(tmp_path: Path) -> None:
     with server(tmp_path / "storage") as one, server(tmp_path / "storage") as other:
         one.put("/modalities/new", json=["NEW", "host", 104])
         assert other.get("/modalities").json() == ["known", "new"]
@@ -124,10 +129,10 @@ def test_modalities_in_the_database_stay(tmp_path: Path) -> None:
     with server(tmp_path / "storage", in_database=True) as http:
         assert http.get("/modalities").json() == []
         http.put("/modalities/new", json=["NEW", "host", 104, "GE"])
-    with server(tmp_path / "storage", in_database=True, run="two") as http:
+    with server(tmp_path / "storage", in_database=True) as http:
         assert http.get("/modalities/new/configuration").json()["Manufacturer"] == "GE"
         http.delete("/modalities/new")
-    with server(tmp_path / "storage", in_database=True, run="three") as http:
+    with server(tmp_path / "storage", in_database=True) as http:
         assert http.get("/modalities").json() == []
 
 
@@ -227,7 +232,7 @@ def test_a_search_is_remembered_even_by_the_next_server(tmp_path: Path) -> None:
             add(http, "peer", modality)
             body = {"Level": "Study", "Query": {"PatientName": "M*", "StudyDate": "20240101-"}, "Timeout": 9}
             path = http.post("/modalities/peer/query", json=body).json()["Path"]
-        with server(tmp_path / "storage", in_database=True, run="two") as http:
+        with server(tmp_path / "storage", in_database=True) as http:
             assert http.get(f"{path}/query?simplify").json() == {"PatientName": "M*", "StudyDate": "20240101-"}
             assert http.get(f"{path}/answers").json() == ["0", "1"]
             content = http.get(f"{path}/answers/1/content?simplify").json()
