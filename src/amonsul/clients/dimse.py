@@ -314,7 +314,7 @@ class DicomClient:
         """Send instances, one outcome for each in their order; ends early when `is_cancelled`.
 
         An instance that fails does not hold up the others. While the remote works at one, the outcome of that before
-        is given, and the next is made ready.
+        is given if it was stored, and the next is made ready.
 
         Raises:
             NetworkProtocolError: no association, or it was lost; outcomes that were given are certain, the instance
@@ -343,6 +343,9 @@ class DicomClient:
             if is_cancelled():
                 break
             current, before, outcome = ready, outcome, None
+            if before is not None and not before.is_stored:  # who stops at the first failure sends nothing more
+                yield before
+                before = None
             try:
                 if isinstance(current, _Ready):
                     hold.send(current)
