@@ -499,7 +499,10 @@ class AssociationProtocol(asyncio.BufferedProtocol):
         """A duplicate of the socket, if a thread can write to it: all that was said before is on its way."""
         if self._socket is None or self._transport is None or self._transport.get_write_buffer_size():
             return None
-        link = socket.socket(fileno=os.dup(self._socket.fileno()))
+        try:
+            link = socket.socket(fileno=os.dup(self._socket.fileno()))
+        except OSError:  # no descriptor is left: it goes the other way, too
+            return None
         link.settimeout(0.0)
         return link
 
