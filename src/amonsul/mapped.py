@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy
 
 _PIECE = 1 << 20
+_LAG = 4 << 20
 
 
 def forget(view: memoryview) -> None:
@@ -25,11 +26,14 @@ def forget(view: memoryview) -> None:
 
 
 def pieces(view: memoryview, size: int = _PIECE) -> Iterator[memoryview]:
-    """The parts of a view; each is forgotten when the next one is asked for."""
+    """The parts of a view. They are forgotten when some more were asked for: who sends them may be a few behind."""
+    behind = 0
     for start in range(0, view.nbytes, size):
-        piece = view[start : start + size]
-        yield piece
-        forget(piece)
+        if start - behind > 2 * _LAG:
+            forget(view[behind : start - _LAG])
+            behind = start - _LAG
+        yield view[start : start + size]
+    forget(view[behind:])
 
 
 def _address(buffer: memoryview | mmap.mmap) -> int:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from amonsul import mapped
 from amonsul.blobs.spool import Spool, Spooled
 from amonsul.clients.dimse import Outgoing, Transcode
 from amonsul.dicom.scanner import scan
@@ -88,9 +89,7 @@ def _pieces(spooled: Spooled) -> Callable[[], Iterator[memoryview]]:
 
     def read() -> Iterator[memoryview]:
         try:
-            view = spooled.view()
-            for start in range(0, len(view), _PIECE):
-                yield view[start : start + _PIECE]
+            yield from mapped.pieces(spooled.view(), _PIECE)
         finally:
             spooled.discard()
 
