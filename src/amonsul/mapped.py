@@ -13,6 +13,8 @@ import numpy
 
 _PIECE = 1 << 20
 _LAG = 4 << 20
+_AROUND = 2 << 20
+"""Who looks at one page gets others around it, before it too: what was forgotten comes back with the next part."""
 
 
 def forget(view: memoryview) -> None:
@@ -21,7 +23,7 @@ def forget(view: memoryview) -> None:
     if not isinstance(owner, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
         return
     start = _address(view) - _address(owner)
-    first = start // mmap.PAGESIZE * mmap.PAGESIZE
+    first = start // _AROUND * _AROUND
     owner.madvise(mmap.MADV_DONTNEED, first, start + view.nbytes - first)
 
 
