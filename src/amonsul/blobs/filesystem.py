@@ -13,8 +13,7 @@ it is never tried again on the same file.
 
 Files that several callers bring at once are staged in a convoy: all are written, then all are synced. A file system
 with a journal then writes its journal once for all of them. Names are on the disk before they are needed: a stock of
-empty files waits in the incoming folder, made many at a time, so that a store waits for its bytes alone. Larger files
-go to the disk past the cache of the operating system, where it has such a way
+empty files waits in the incoming folder, made many at a time, so that a store waits for its bytes alone
 (`docs/decisions/storing-an-instance.md`).
 """
 
@@ -24,7 +23,6 @@ import ctypes
 import errno
 import fcntl
 import logging
-import mmap
 import os
 import threading
 import uuid
@@ -45,9 +43,6 @@ logger = logging.getLogger(__name__)
 _CHUNK = 256 << 10
 _LOCK_NAME = ".lock"
 _SYNC_FILE_RANGE_WRITE = 2
-_DIRECT_FROM = 64 << 10
-_DIRECT_BUFFER = 1 << 20
-_BLOCK = 4096
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 
 
@@ -77,7 +72,6 @@ class FilesystemBlobs:
         self._root = os.fspath(root.absolute())
         self._sync = sync
         self._convoy: Convoy[_Staging] = Convoy(self._stage_batch, limit=32)
-        self._past_the_cache = _PastTheCache() if sync else None
         self._incoming_root = os.path.join(self._root, "incoming")
         self._blobs = os.path.join(self._root, "blobs")
         self._folders: set[str] = set()  # those known to be there; only to save calls
@@ -230,7 +224,7 @@ class FilesystemBlobs:
     def _stage_batch(self, batch: Sequence[_Staging]) -> None:
         try:
             for staging in batch:
-                staging.write(self._stock, self._past_the_cache)
+                staging.write(self._stock)
             if self._sync:
                 self._sync_batch(batch)
         except BaseException as error:  # each caller gets it: none may believe that its bytes are safe
@@ -302,55 +296,6 @@ class FilesystemBlobs:
             except OSError as error:
                 raise InexistentFile(f"cannot open blob {blob}: {error.strerror}") from error
         raise InexistentFile(f"blob {blob} is not in the storage")
-
-
-class _PastTheCache:
-    """Writes files past the cache of the operating system (`O_DIRECT`); one thread at a time.
-
-    The disk takes whole blocks from memory at the start of a page, so the bytes are copied into a buffer, the last
-    block is filled up, and the file is cut to its length afterwards.
-    """
-
-    def __init__(self) -> None:
-        self._is_possible = hasattr(os, "O_DIRECT")
-        self._buffer = mmap.mmap(-1, _DIRECT_BUFFER)
-        self._view = memoryview(self._buffer)
-
-    def write(self, number: int, data: memoryview) -> memoryview:
-        """Write to a new file; answers what is left to be written the other way."""
-        size = len(data)
-        if size < _DIRECT_FROM or not self._is_possible:
-            return data
-        flags = fcntl.fcntl(number, fcntl.F_GETFL)
-        try:
-            fcntl.fcntl(number, fcntl.F_SETFL, flags | os.O_DIRECT)
-        except OSError:
-            self._is_possible = False  # not on this file system
-            return data
-        try:
-            data = self._copy(number, data)
-        finally:
-            fcntl.fcntl(number, fcntl.F_SETFL, flags)
-        if not data and size % _BLOCK:
-            os.ftruncate(number, size)
-        return data
-
-    def _copy(self, number: int, data: memoryview) -> memoryview:
-        while data:
-            length = min(len(data), _DIRECT_BUFFER)
-            self._buffer[:length] = data[:length]
-            padded = -(-length // _BLOCK) * _BLOCK
-            try:
-                written = os.write(number, self._view[:padded])
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-                self._is_possible = False
-                return data
-            data = data[min(written, length) :]
-            if written < padded:
-                return data
-        return data
 
 
 class _Stock:
@@ -437,14 +382,14 @@ class _Staging(Passenger):
         self._path = ""
         self._number = -1
 
-    def write(self, stock: _Stock | None, past_the_cache: _PastTheCache | None) -> None:
+    def write(self, stock: _Stock | None) -> None:
         """Give the bytes to the operating system, under the name of the blob."""
         try:
-            self._write(stock, past_the_cache)
+            self._write(stock)
         except OSError as error:
             self.error = error
 
-    def _write(self, stock: _Stock | None, past_the_cache: _PastTheCache | None) -> None:
+    def _write(self, stock: _Stock | None) -> None:
         taken = self._spooled.take_file()
         if taken is not None:
             self._name(new_blob_id(), is_new=True)
@@ -461,8 +406,6 @@ class _Staging(Passenger):
             self._number = os.open(self._path, flags, 0o600)
             crash_point("stage.created")
             data = self._spooled.view()
-            if past_the_cache is not None:
-                data = past_the_cache.write(self._number, data)
             while data:
                 data = data[os.write(self._number, data) :]
         crash_point("stage.written")
