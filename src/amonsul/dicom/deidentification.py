@@ -81,6 +81,8 @@ LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: Final = Tag(0x00280303)
 MAX_KEY_LENGTH = 256
 _OF_PIXELS = frozenset((Option.CLEAN_PIXEL_DATA, Option.CLEAN_VISUAL_FEATURES))
 _WELL_KNOWN = "1.2.840.10008."
+_FIRST_OF_DATA_SETS = 0x00080000
+"""Groups before belong to commands, file meta information and directories (PS3.5 §7.1)."""
 """What UIDs of the Standard begin with, of whatever kind: they identify nothing of anybody (PS3.6 Annex A)."""
 
 
@@ -261,7 +263,7 @@ class _Walk:
                 continue
             if self._kept_paths and any(path.tag == tag and path.leads_to(location) for path in self._kept_paths):
                 continue
-            if self._removes(tag, location) or (tag & 0xFFFF == 0 and tag >> 16 > 6):
+            if tag < _FIRST_OF_DATA_SETS or tag & 0xFFFF == 0 or self._removes(tag, location):
                 remove(data_set, element.tag)
             elif tag & 0x10000:
                 if self._keep_private or tag in safe:

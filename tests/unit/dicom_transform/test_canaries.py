@@ -151,3 +151,14 @@ def test_padding_behind_the_data_set_goes() -> None:
     data_set = pydicom.dcmread(BytesIO(file))
     deidentify(data_set, parse_anonymization({}), UIDS, "Anonymized1")
     assert b"CANARY" not in b"".join(encode_file(data_set))
+
+
+@pytest.mark.parametrize("tag", [0x00001000, 0x00041500, 0x00060001])
+def test_what_belongs_to_no_data_set_goes(tag: int) -> None:
+    element = struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, b"LO", 6) + b"CANARY"
+    file = stored(instance())
+    start = 144 + int.from_bytes(file[140:144], "little")  # behind the file meta information
+    file = file[:start] + element + file[start:]
+    data_set = pydicom.dcmread(BytesIO(file), force=True)
+    deidentify(data_set, parse_anonymization({}), UIDS, "Anonymized1")
+    assert b"CANARY" not in b"".join(encode_file(data_set))
