@@ -124,7 +124,7 @@ def assert_same(ours: list[Array], theirs: list[Array]) -> None:
 # --- pixels
 
 
-@pytest.mark.parametrize(("name", "syntax"), product(FILES, [*NATIVE, *LOSSLESS]))
+@pytest.mark.parametrize(("name", "syntax"), list(product(FILES, [*NATIVE, *LOSSLESS])))
 def test_lossless_transfer_syntaxes_keep_every_pixel(name: str, syntax: str) -> None:
     data = packaged(name)
     if (name, syntax) in NOT_HELD:
@@ -158,7 +158,7 @@ def test_there_and_back_again_nothing_has_changed(syntax: str) -> None:
     assert after == before
 
 
-@pytest.mark.parametrize(("source", "target"), product(NATIVE, NATIVE))
+@pytest.mark.parametrize(("source", "target"), list(product(NATIVE, NATIVE)))
 @pytest.mark.parametrize(("kind", "bits"), [("u1", 8), ("u2", 12), ("i2", 16), ("u4", 32), ("f4", 32), ("f8", 64)])
 def test_native_samples_survive_every_byte_order(source: str, target: str, kind: str, bits: int) -> None:
     samples = landscape(5, 5, min(bits, 32)).astype(kind)
