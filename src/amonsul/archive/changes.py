@@ -25,6 +25,7 @@ __all__ = [
     "last_export",
     "log_export",
     "page",
+    "to_json",
 ]
 
 
@@ -36,6 +37,18 @@ class ChangesPage:
     first: int | None
     last: int
     done: bool
+
+
+def to_json(change: Change) -> dict[str, object]:
+    """A change as clients see it, over REST, as an event and in webhooks."""
+    return {
+        "ChangeType": change.change_type,
+        "Date": change.date,
+        "ID": change.orthanc_id,
+        "Path": f"/{change.level.collection}/{change.orthanc_id}",
+        "ResourceType": change.level.type_name,
+        "Seq": change.sequence,
+    }
 
 
 @dataclass(frozen=True, slots=True)

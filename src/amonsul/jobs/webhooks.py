@@ -20,7 +20,7 @@ from typing import Final
 
 import orjson
 
-from amonsul.archive.changes import CHANGE_TYPES, Change
+from amonsul.archive.changes import CHANGE_TYPES, Change, to_json
 from amonsul.clients.web_address import WebAddress, post
 from amonsul.database import Database, Transaction, outbox
 from amonsul.errors import NetworkProtocolError, ParameterOutOfRange
@@ -127,7 +127,7 @@ class WebhookSender:
 
     def _tell(self, webhook: Webhook, batch: Sequence[Change]) -> str | None:
         """Send changes; answers what went wrong."""
-        body = orjson.dumps({"Changes": [_describe(change) for change in batch], "Webhook": webhook.name})
+        body = orjson.dumps({"Changes": [to_json(change) for change in batch], "Webhook": webhook.name})
         stamp = str(int(self._now()))
         signature = hmac.new(webhook.secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
         headers = {
@@ -148,14 +148,3 @@ class WebhookSender:
         # As its owner this process would try again at once, so it lets go of it and leaves the lease.
         until = int(self._now()) + wait_s
         self._database.write(lambda tx: outbox.failed(tx, webhook.name, self._owner, until))
-
-
-def _describe(change: Change) -> dict[str, object]:
-    return {
-        "ChangeType": change.change_type,
-        "Date": change.date,
-        "ID": change.orthanc_id,
-        "Path": f"/{change.level.collection}/{change.orthanc_id}",
-        "ResourceType": change.level.type_name,
-        "Seq": change.sequence,
-    }

@@ -15,7 +15,6 @@ import orjson
 from amonsul.archive import changes
 from amonsul.archive.context import Archive
 from amonsul.errors import ParameterOutOfRange
-from amonsul.web.rest.changes import describe_change
 from amonsul.web.services import Services
 from amonsul.web.values import Request, Response, Stream
 
@@ -65,7 +64,7 @@ class _Events:
             if page.changes:
                 pauses = 0
                 yield b"".join(
-                    b"id: %d\ndata: %b\n\n" % (change.sequence, orjson.dumps(describe_change(change)))
+                    b"id: %d\ndata: %b\n\n" % (change.sequence, orjson.dumps(changes.to_json(change)))
                     for change in page.changes
                 )
             else:

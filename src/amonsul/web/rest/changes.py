@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amonsul.archive import changes
-from amonsul.archive.changes import Change, ChangesPage, ExportsPage
+from amonsul.archive.changes import ChangesPage, ExportsPage
 from amonsul.web.rest.resources import reference
 from amonsul.web.services import Services
 from amonsul.web.values import TEXT_TYPE, Request, Response, json
@@ -53,21 +53,9 @@ def _number(request: Request, name: str) -> int | None:
         return None
 
 
-def describe_change(change: Change) -> dict[str, object]:
-    """The JSON of a change."""
-    return {
-        "ChangeType": change.change_type,
-        "Date": change.date,
-        "ID": change.orthanc_id,
-        "Path": f"/{change.level.collection}/{change.orthanc_id}",
-        "ResourceType": change.level.type_name,
-        "Seq": change.sequence,
-    }
-
-
 def _describe(page: ChangesPage) -> dict[str, object]:
     described: dict[str, object] = {
-        "Changes": [describe_change(change) for change in page.changes],
+        "Changes": [changes.to_json(change) for change in page.changes],
         "Done": page.done,
     }
     if page.changes and page.first is not None:
