@@ -314,8 +314,10 @@ class Application:
             logger.error("an answer was cut short by %s: %s", type(error).__name__, getattr(error, "details", ""))
         finally:
             gone.cancel()
-            if coming is not None:
+            if coming is not None:  # made for nothing; what came of it is asked so that nobody complains of it
                 await asyncio.wait([coming])
+                if not coming.cancelled():
+                    coming.exception()
             await self._run(partial(close, stream.chunks))
 
     def _gathering(self, stream: Stream) -> asyncio.Future[Batch]:
