@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
-from typing import Literal
 
 from amonsul.archive.context import Archive, StorageAccess
 from amonsul.archive.names import metadata_names, metadata_numbers
@@ -55,8 +54,6 @@ RequestedValue = str | list[dict[str, object]]
 _NOBODY: Mapping[Tag, str] = MappingProxyType({})
 _FIRST_PAGE = 16
 _MAX_PAGE = 512
-
-SeriesStatus = Literal["Unknown", "Complete", "Missing", "Inconsistent"]
 
 
 def get(archive: Archive, level: Level, orthanc_id: OrthancId, content: Content = Content.EXPANDED) -> Resource:

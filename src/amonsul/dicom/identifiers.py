@@ -15,14 +15,6 @@ STUDY_INSTANCE_UID = Tag(0x0020000D)
 SERIES_INSTANCE_UID = Tag(0x0020000E)
 SOP_INSTANCE_UID = Tag(0x00080018)
 
-IDENTIFIER_TAGS = {
-    Level.PATIENT: PATIENT_ID,
-    Level.STUDY: STUDY_INSTANCE_UID,
-    Level.SERIES: SERIES_INSTANCE_UID,
-    Level.INSTANCE: SOP_INSTANCE_UID,
-}
-"""The unique key of each level (PS3.4 §C.6.1)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Identifiers:

@@ -97,11 +97,6 @@ class Grayscale:
     voi_lut: LookupTable | None = None
     is_inverse: bool = False
 
-    @property
-    def is_identity(self) -> bool:
-        """Modality values are the stored values."""
-        return self.modality_lut is None and self.rescale_slope == 1.0 and self.rescale_intercept == 0.0
-
     def modality_values(self, samples: Array) -> Array:
         """Stored values to modality values, e.g. Hounsfield units, in float32 (float64 if the samples are)."""
         if self.modality_lut is not None:
