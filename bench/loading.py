@@ -95,6 +95,7 @@ def copy_to_postgresql(source: SqliteSettings, target: PostgresSettings) -> None
                 connection.execute(definition.encode())
         with psycopg.connect(target.conninfo, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
+            connection.execute("CHECKPOINT")  # what is written later waits for nothing of this
     finally:
         sqlite.close()
 

@@ -106,7 +106,7 @@ def _places(
     """An index of each size, loaded."""
     postgresql = None
     if database == "postgresql":
-        postgresql = stack.enter_context(running_postgresql(["max_wal_size=8GB"], folder))
+        postgresql = stack.enter_context(running_postgresql(["max_wal_size=8GB", "shared_buffers=2GB"], folder))
     places: list[tuple[int, DatabaseSettings]] = []
     for size in sizes:
         sqlite = SqliteSettings(folder / str(size) / _INDEX_FILE)
