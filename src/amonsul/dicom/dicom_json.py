@@ -31,6 +31,47 @@ def to_json(
     return _to_json(data_set, bulk_data_uri, kept_bulk_data_uri, ())
 
 
+class Models:
+    """The models of data sets that resemble each other, as those of a series do.
+
+    What a data set has in common with the one before it is written once and shared by their models, which are therefore
+    to be read only.
+    """
+
+    def __init__(self) -> None:
+        self._data_set: DataSet = {}
+        self._model: dict[str, object] = {}
+        self._located: set[Tag] = set()
+        """Attributes that have a URI in them; it may be another one each time."""
+
+    def of(
+        self,
+        data_set: DataSet,
+        bulk_data_uri: Callable[[Path, Bulk], str | None],
+        kept_bulk_data_uri: Callable[[Path], str | None] = lambda _: None,
+    ) -> dict[str, object]:
+        """The same as `to_json`."""
+
+        def uri(path: Path, bulk: Bulk) -> str | None:
+            self._located.add(Tag(int(str(path[0]), 16)))
+            return bulk_data_uri(path, bulk)
+
+        def kept_uri(path: Path) -> str | None:
+            self._located.add(Tag(int(str(path[0]), 16)))
+            return kept_bulk_data_uri(path)
+
+        if [*data_set] == [*self._data_set]:
+            pairs = zip(data_set.items(), self._data_set.values(), strict=True)
+            changed = {tag: element for (tag, element), before in pairs if element != before}
+            changed.update({tag: data_set[tag] for tag in self._located})
+            model = self._model | _to_json(changed, uri, kept_uri, ())
+        else:
+            self._located.clear()
+            model = _to_json(data_set, uri, kept_uri, ())
+        self._data_set, self._model = data_set, model
+        return model
+
+
 def attribute(element: Element) -> dict[str, object]:
     """One attribute in the model: its VR and its values, if it has any; what is not inline has none."""
     (written,) = _to_json({Tag(0x00000001): element}, lambda _path, _bulk: None, lambda _path: None, ()).values()

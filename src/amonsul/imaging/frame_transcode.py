@@ -16,8 +16,10 @@ from amonsul.imaging.rewriting import swapped
 from amonsul.imaging.syntaxes import WRITABLE, check_writable
 
 
-def frame_in(frames: Frames, frame: int, transfer_syntax_uid: str, codecs: Codecs, quality: int = 90) -> bytes:
-    """The bytes of a frame; `frame` counts from 0.
+def frame_in(
+    frames: Frames, frame: int, transfer_syntax_uid: str, codecs: Codecs, quality: int = 90
+) -> memoryview | bytes:
+    """The bytes of a frame, a part of the file where they lie there as they are wanted; `frame` counts from 0.
 
     Raises:
         ParameterOutOfRange: there is no such frame.
@@ -26,7 +28,7 @@ def frame_in(frames: Frames, frame: int, transfer_syntax_uid: str, codecs: Codec
     """
     source, target = frames.syntax, transfer_syntax(transfer_syntax_uid)
     if source.uid == target.uid:
-        return bytes(frames.frame_bytes(frame))
+        return frames.frame_bytes(frame)
     if target.is_encapsulated:
         return _encoded(frames, frame, target.uid, codecs, quality)
     if source.is_encapsulated:
@@ -34,8 +36,8 @@ def frame_in(frames: Frames, frame: int, transfer_syntax_uid: str, codecs: Codec
     data = frames.frame_bytes(frame)
     word_bytes = frames.format.bits_allocated // 8
     if source.is_big_endian != target.is_big_endian and word_bytes > 1:
-        data = swapped(memoryview(data), word_bytes)
-    return bytes(data)
+        return swapped(memoryview(data), word_bytes)
+    return data
 
 
 def _native(pixels: Pixels, *, is_big_endian: bool) -> bytes:

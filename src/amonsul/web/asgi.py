@@ -298,9 +298,9 @@ class Application:
                     # The next one is made while this one is sent.
                     coming = self._gathering(stream) if batch.then is Then.MORE else None
                     deadline.reschedule(now() + _WRITE_TIMEOUT_S)
-                    if batch.data:
-                        await send({"type": "http.response.body", "body": batch.data, "more_body": True})
-                        measures.HTTP_SENT.inc(len(batch.data))
+                    for piece in batch.pieces:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        measures.HTTP_SENT.inc(len(piece))
                     if batch.then is Then.END:
                         break
                     if batch.then is Then.PAUSE:

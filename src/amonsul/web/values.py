@@ -81,7 +81,7 @@ class Stream:
         pause_s: an empty piece says that there is nothing for now; how long to wait before asking for the next one.
     """
 
-    chunks: Iterator[bytes]
+    chunks: Iterator[bytes | memoryview]
     length: int | None
     pause_s: float = 0.0
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amonsul.dicom import content
+from amonsul.dicom.dicom_json import Models
 from amonsul.dicom.elements import Bulk, Tag
 from amonsul.dicom.header import Header, decode_header, encode_header
 from amonsul.dicom.scanner import scan
@@ -80,7 +81,7 @@ def differences(file: Path) -> list[Difference] | None:
 
 
 def _model(header: Header) -> Model:
-    found: Model = json.loads(json.dumps(model_of(header, "http://server", OtherBinary.BULK_DATA_URI)))
+    found: Model = json.loads(json.dumps(model_of(Models(), header, "http://server", OtherBinary.BULK_DATA_URI)))
     return found
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 
-from amonsul.dicom.dicom_json import Path, to_json
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amonsul.dicom.dicom_json import Models, Path, to_json
 from amonsul.dicom.elements import Bulk, DataSet, Element, Tag
 from tests.unit.dicom.building import sq
 
@@ -76,3 +79,39 @@ def test_values_may_have_no_place() -> None:
         "00660016": {"vr": "OF", "BulkDataURI": "here"},
         "7FE00010": {"vr": "OW"},
     }
+
+
+_ELEMENTS = st.one_of(
+    st.builds(Element, st.sampled_from(["LO", "PN", "IS", "DS"]), st.sampled_from(["", "1", "2", "a\\b"])),
+    st.builds(Element, st.just("US"), st.lists(st.integers(0, 3), max_size=2)),
+    st.builds(Element, st.just("OD"), st.lists(st.floats(0, 1), max_size=2)),
+    st.builds(Element, st.just("OB"), st.builds(Bulk, st.integers(0, 3), st.integers(0, 1))),
+)
+_TAGS = st.sampled_from([Tag(0x00080000), Tag(0x00080020), Tag(0x00100010), Tag(0x00282000)])
+_DATA_SETS = st.dictionaries(
+    _TAGS,
+    st.recursive(_ELEMENTS, lambda below: st.dictionaries(_TAGS, below, max_size=2).map(sq), max_leaves=4),
+)
+
+
+@given(_DATA_SETS, st.lists(st.dictionaries(_TAGS, _ELEMENTS, max_size=2), max_size=6))
+def test_models_are_those_of_each_data_set_alone(data_set: DataSet, changes: list[DataSet]) -> None:
+    models = Models()
+    for number, change in enumerate(changes):
+        data_set = {**data_set, **change}
+
+        def uri(path: Path, _bulk: Bulk | None = None, number: int = number) -> str:
+            return f"{number}/{path}"
+
+        assert models.of(data_set, uri, uri) == to_json(data_set, uri, uri)
+        assert models.of(data_set, uri) == to_json(data_set, uri)
+
+
+def test_what_similar_data_sets_share_is_written_once() -> None:
+    models = Models()
+    first, second = (
+        models.of({Tag(0x00080060): Element("CS", "CT"), Tag(0x00200013): Element("IS", str(number))}, place)
+        for number in (1, 2)
+    )
+    assert first["00080060"] is second["00080060"]
+    assert second["00200013"] == {"vr": "IS", "Value": [2]}

@@ -15,19 +15,25 @@ _MEGABYTE = bytes(1 << 20)
 
 
 def test_small_pieces_go_together_and_large_ones_alone() -> None:
-    chunks = iter([b"a", b"b", _MEGABYTE, b"c", b"d"])
+    chunks: Iterator[bytes | memoryview] = iter([b"a", memoryview(b"b"), _MEGABYTE, b"c", b"d"])
     first = gather(chunks)
-    assert (first.data, first.then) == (b"ab" + _MEGABYTE, Then.MORE)
+    assert (first.pieces, first.then) == ([b"ab", _MEGABYTE], Then.MORE)
+    assert first.pieces[1] is _MEGABYTE  # not copied
     last = gather(chunks)
-    assert (last.data, last.then) == (b"cd", Then.END)
+    assert (last.pieces, last.then) == ([b"cd"], Then.END)
+
+
+def test_a_large_part_of_a_file_is_taken_out_of_it() -> None:
+    chunks: Iterator[bytes | memoryview] = iter([b"a", memoryview(_MEGABYTE)])
+    assert gather(chunks).pieces == [b"a" + _MEGABYTE]
 
 
 def test_an_empty_piece_sends_what_there_is() -> None:
     chunks = iter([b"a", b"", b"", b"b"])
-    assert [(batch.data, batch.then) for batch in (gather(chunks), gather(chunks), gather(chunks))] == [
-        (b"a", Then.PAUSE),
-        (b"", Then.PAUSE),
-        (b"b", Then.END),
+    assert [(batch.pieces, batch.then) for batch in (gather(chunks), gather(chunks), gather(chunks))] == [
+        ([b"a"], Then.PAUSE),
+        ([], Then.PAUSE),
+        ([b"b"], Then.END),
     ]
 
 

@@ -67,7 +67,7 @@ def get_frames(services: Services, request: Request) -> Response:
             raise NotAcceptable("several frames are sent in parts")
         data, name, uid = _frame(services, frames, numbers[0], target)
         kind = BINARY_TYPE if name == OCTET_STREAM else f"{name}; transfer-syntax={uid}".encode()
-        return Response(200, kind, data)
+        return Response(200, kind, bytes(data))
     return _in_parts(_parts(services, frames, numbers, target, url_of(base_url(services, request), frames.data_set)))
 
 
@@ -162,7 +162,7 @@ def _frames_of(services: Services, instance: Resource) -> Frames:
         raise NotAcceptable(error.details) from error
 
 
-def _frame(services: Services, frames: Frames, number: int, target: str) -> tuple[bytes, str, str]:
+def _frame(services: Services, frames: Frames, number: int, target: str) -> tuple[memoryview | bytes, str, str]:
     """A frame, its media type and transfer syntax."""
     own = frames.syntax
     uid = target

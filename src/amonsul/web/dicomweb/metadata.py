@@ -107,28 +107,30 @@ def _array(texts: Iterator[bytes]) -> Iterator[bytes]:
 def _texts(services: Services, found: Sequence[Resource], base: str) -> Iterator[bytes]:
     mode = services.settings.dicom_web.other_binary
     own = base.encode()
+    models = dicom_json.Models()
     for resource in found:
         for packed in read.packed_headers_below(services.archive, resource.level, resource.orthanc_id):
             key = (mode, packed)
             text = _KEPT.get(key)
             if text is None:
-                text = orjson.dumps(model_of(decode_header(packed), _MARK, mode))
+                text = orjson.dumps(model_of(models, decode_header(packed), _MARK, mode))
                 _KEPT.put(key, text)
             yield text.replace(_MARK_BYTES, own)
 
 
 def _xml_parts(services: Services, found: Sequence[Resource], base: str) -> Iterator[Part]:
     mode = services.settings.dicom_web.other_binary
+    models = dicom_json.Models()
     for resource in found:
         for packed in read.packed_headers_below(services.archive, resource.level, resource.orthanc_id):
-            yield _xml_part(services, model_of(decode_header(packed), base, mode))
+            yield _xml_part(services, model_of(models, decode_header(packed), base, mode))
 
 
 def _xml_part(services: Services, model: Mapping[str, object]) -> Part:
     return Part((("Content-Type", DICOM_XML),), (dicom_xml.from_json(model, services.archive.dictionary),))
 
 
-def model_of(header: Header, base: str, mode: OtherBinary) -> dict[str, object]:
+def model_of(models: dicom_json.Models, header: Header, base: str, mode: OtherBinary) -> dict[str, object]:
     """The data set of an instance in the JSON model, its bulk as URLs below `base`."""
     data_set = header.data_set
     url = url_of(base, data_set)
@@ -137,25 +139,29 @@ def model_of(header: Header, base: str, mode: OtherBinary) -> dict[str, object]:
         return bulk_url(url, path)
 
     if mode is OtherBinary.BULK_DATA_URI:
-        return dicom_json.to_json(data_set, uri, uri)
-    model = dicom_json.to_json(data_set, uri)
-    if mode is OtherBinary.ARRAY_OF_VALUES:
-        _open_arrays(model)
-    return model
+        return models.of(data_set, uri, uri)
+    model = models.of(data_set, uri)
+    return _with_arrays(model) if mode is OtherBinary.ARRAY_OF_VALUES else model
 
 
-def _open_arrays(model: dict[str, object]) -> None:
-    """Write numbers that are base64 as numbers."""
-    for attribute in model.values():
-        if not isinstance(attribute, dict):
-            continue
-        if attribute.get("vr") in ("OF", "OD") and "InlineBinary" in attribute:
-            data = base64.b64decode(attribute.pop("InlineBinary"))
-            size, code = (4, "f") if attribute["vr"] == "OF" else (8, "d")
-            attribute["Value"] = list(struct.unpack(f"<{len(data) // size}{code}", data))
-        elif attribute.get("vr") == "SQ":
-            for item in attribute.get("Value", ()):
-                _open_arrays(item)
+def _with_arrays(model: Mapping[str, object]) -> dict[str, object]:
+    """The same with numbers that are base64 as numbers."""
+    return {
+        name: _as_array(attribute) if isinstance(attribute, dict) else attribute for name, attribute in model.items()
+    }
+
+
+def _as_array(attribute: dict[str, object]) -> dict[str, object]:
+    vr = attribute.get("vr")
+    match attribute:
+        case {"vr": "OF" | "OD", "InlineBinary": str(text)}:
+            data = base64.b64decode(text)
+            size, code = (4, "f") if vr == "OF" else (8, "d")
+            return {"vr": vr, "Value": list(struct.unpack(f"<{len(data) // size}{code}", data))}
+        case {"vr": "SQ", "Value": list(items)}:
+            return {"vr": vr, "Value": [_with_arrays(item) for item in items]}
+        case _:
+            return attribute
 
 
 def _main_tags(services: Services, found: Sequence[Resource]) -> Iterator[dict[str, object]]:

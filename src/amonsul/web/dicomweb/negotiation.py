@@ -65,7 +65,7 @@ class Part:
     """One part of a body: headers, and its bytes in pieces."""
 
     headers: tuple[tuple[str, str], ...]
-    pieces: Iterable[bytes]
+    pieces: Iterable[bytes | memoryview]
 
 
 def multipart_type(root: str, boundary: str) -> bytes:
@@ -73,7 +73,7 @@ def multipart_type(root: str, boundary: str) -> bytes:
     return f'{MULTIPART}; type="{root}"; boundary={boundary}'.encode()
 
 
-def write_parts(boundary: str, parts: Iterable[Part]) -> Iterator[bytes]:
+def write_parts(boundary: str, parts: Iterable[Part]) -> Iterator[bytes | memoryview]:
     """The bytes of a body; the parts are taken one after the other."""
     count = 0
     for part in parts:
