@@ -467,6 +467,30 @@ class TestListing:
         assert find.lookup(archive, "1.2.3.1.1.1.1") == [(Level.INSTANCE, stored.instance_id)]
         assert find.lookup(archive, "ACC1-1") == find.lookup(archive, "") == find.lookup(archive, "1.2") == []
 
+    def test_uids_lead_to_resources_below_each_other(self, archive: Archive) -> None:
+        stored = store_instance(archive)
+        other = store_instance(archive, 2, StudyInstanceUID="1.2.3.1.1")  # the study of another patient
+        study, series, instance = "1.2.3.1.1", "1.2.3.1.1.1", "1.2.3.1.1.1.1"
+
+        def found(*uids: str, limit: int = 9) -> list[tuple[Level, OrthancId]]:
+            return [(one.level, one.orthanc_id) for one in find.by_uids(archive, uids, limit)]
+
+        assert found(study) == [(Level.STUDY, stored.study_id), (Level.STUDY, other.study_id)]
+        assert found(study, limit=1) == [(Level.STUDY, stored.study_id)]
+        assert found(study, series) == [(Level.SERIES, stored.series_id)]
+        assert found(study, "1.2.3.2.1.1") == [(Level.SERIES, other.series_id)]
+        assert found(study, series, instance) == [(Level.INSTANCE, stored.instance_id)]
+        for unknown in (
+            (series,),
+            (study, study),
+            (series, series),
+            (study, study, instance),
+            (series, series, instance),
+        ):
+            assert found(*unknown) == []
+        (seen,) = find.by_uids(archive, (study, series, instance), 9, Content.ALL)
+        assert seen == find.get(archive, Level.INSTANCE, stored.instance_id, Content.ALL)
+
     def test_headers_and_files_below_a_resource(self, archive: Archive) -> None:
         made = [store_instance(archive, 1, study, 1, instance) for study in (1, 2) for instance in (1, 2)]
         for level in Level:

@@ -79,6 +79,7 @@ def test_nobody_sees_what_is_left_behind(archive: Archive, level: Level) -> None
         assert find.find_ids(archive, Query(Level.INSTANCE)) == [kept.instance_id]
         assert find.find_ids(archive, by_uid(first.sop_instance_uid)) == []
         assert find.count(archive, by_uid(first.sop_instance_uid)) == 0
+        assert find.by_uids(archive, ("1.2.3.1.1", "1.2.3.1.1.1", first.sop_instance_uid), 9) == []
         assert edit.all_labels(archive) == []
         assert {change.orthanc_id for change in changes.page(archive).changes} == {
             kept.patient_id,

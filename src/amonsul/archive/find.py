@@ -29,6 +29,7 @@ __all__ = [
     "RequestedValue",
     "Resource",
     "ancestor",
+    "by_uids",
     "count",
     "descendant_ids",
     "descendants",
@@ -68,6 +69,20 @@ def get(archive: Archive, level: Level, orthanc_id: OrthancId, content: Content 
     if found is None:
         raise UnknownResource
     return found
+
+
+def by_uids(archive: Archive, uids: Sequence[str], limit: int, content: Content = Content.EXPANDED) -> list[Resource]:
+    """The resources that have a UID, `limit` of them; several if patients share a study.
+
+    Args:
+        archive: where.
+        uids: of a study, of a series in it, of an instance in that; the last one is that of what is looked for.
+        limit: how many at most.
+        content: to fetch.
+    """
+    names = _names(archive, content)
+    with archive.database.read() as tx:
+        return resources.by_uids(tx, uids, content, names, limit)
 
 
 def list_ids(archive: Archive, level: Level, since: int = 0, limit: int = 0) -> list[OrthancId]:

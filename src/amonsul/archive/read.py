@@ -21,7 +21,7 @@ from amonsul.database import attachments as attachment_rows
 from amonsul.database import headers as header_rows
 from amonsul.database import metadata as metadata_rows
 from amonsul.database.attachments import DICOM, UNCOMPRESSED, Attachment
-from amonsul.dicom.header import Header, decode_header
+from amonsul.dicom.header import Header, HeaderReader, decode_header
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.errors import BadFileFormat, InexistentFile, InexistentItem, UnknownResource
 
@@ -190,13 +190,13 @@ def headers_below(archive: Archive, level: Level, orthanc_id: OrthancId) -> Iter
 
 
 def _headers(archive: Archive, level: Level, row: int) -> Iterator[tuple[OrthancId, Header]]:
-    after = 0
+    after, reader = 0, HeaderReader()
     while True:
         with archive.database.read() as tx:
-            chunk = header_rows.below(tx, level, row, after, limit=200)
+            chunk = header_rows.below(tx, level, row, after, limit=_HEADERS)
         for after, orthanc_id, packed in chunk:  # noqa: B007  # the last one is where the next chunk begins
-            yield orthanc_id, decode_header(packed)
-        if len(chunk) < 200:
+            yield orthanc_id, reader.read(packed)
+        if len(chunk) < _HEADERS:
             return
 
 

@@ -212,6 +212,36 @@ def one(
     return found[0] if found else None
 
 
+_UID_COLUMNS = ("", "study_instance_uid", "series_instance_uid", "sop_instance_uid")
+
+
+def by_uids(
+    tx: Transaction, uids: Sequence[str], content: Content, names: Mapping[int, str], limit: int
+) -> list[Resource]:
+    """The resources with a UID, of the level of the last one of `uids`, below those with the others.
+
+    Args:
+        tx: the transaction.
+        uids: of a study, of a series in it, of an instance in that; the first one may be alone.
+        content: what to fetch beside the rows.
+        names: of metadata, by number.
+        limit: how many at most; there are several if patients share a study.
+    """
+    level = Level(len(uids))
+    alias = ALIASES[level]
+    conditions = [f"{alias}.{_UID_COLUMNS[level]} = :uid{int(level)}"]
+    if level > Level.STUDY:
+        above = f"SELECT study.id FROM studies study WHERE study.{_UID_COLUMNS[Level.STUDY]} = :uid1"
+        conditions.append(f"se.study_row IN ({above})")
+    if level is Level.INSTANCE:
+        conditions.append(f"{tx.dialect.unindexed(f'se.{_UID_COLUMNS[Level.SERIES]}')} = :uid2")
+        if live := condemned.hidden(tx, alias):
+            conditions.append(live)
+    where = f"WHERE {' AND '.join(conditions)} ORDER BY {alias}.id LIMIT :limit"
+    params: dict[str, SqlValue] = {f"uid{number}": uid for number, uid in enumerate(uids, 1)}
+    return fetch(tx, level, where, content, names, limit=limit, **params)
+
+
 def by_rows(
     tx: Transaction, level: Level, rows: Sequence[int], content: Content, names: Mapping[int, str]
 ) -> list[Resource]:

@@ -6,6 +6,8 @@ import base64
 import math
 import struct
 from collections.abc import Callable
+from itertools import compress
+from operator import is_not
 
 from amonsul.dicom import vrs
 from amonsul.dicom.elements import Bulk, DataSet, Element, Tag, items_of, numbers_of
@@ -32,10 +34,10 @@ def to_json(
 
 
 class Models:
-    """The models of data sets that resemble each other, as those of a series do.
+    """The models of data sets that have elements in common, as those that a `HeaderReader` gives.
 
-    What a data set has in common with the one before it is written once and shared by their models, which are therefore
-    to be read only.
+    What a data set shares with the one before it is written once and shared by their models, which are therefore to be
+    read only.
     """
 
     def __init__(self) -> None:
@@ -61,8 +63,8 @@ class Models:
             return kept_bulk_data_uri(path)
 
         if [*data_set] == [*self._data_set]:
-            pairs = zip(data_set.items(), self._data_set.values(), strict=True)
-            changed = {tag: element for (tag, element), before in pairs if element != before}
+            is_changed = map(is_not, data_set.values(), self._data_set.values())
+            changed = dict(compress(data_set.items(), is_changed))
             changed.update({tag: data_set[tag] for tag in self._located})
             model = self._model | _to_json(changed, uri, kept_uri, ())
         else:

@@ -8,9 +8,11 @@ the VRs as one letter each, the values), which costs no Python per element to re
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
+from operator import ne
 from typing import Any
 
 import orjson
@@ -66,15 +68,47 @@ def decode_header(packed: bytes) -> Header:
     Raises:
         InternalError: `packed` was not made by it.
     """
-    try:
-        version, uid, offset, vr, file_meta, data_set = orjson.loads(
-            igzip_lib.decompress(packed, igzip_lib.DECOMP_DEFLATE)
-        )
-        if version != _VERSION:
-            raise ValueError(f"version {version}")
-        return Header(uid, _data_set(*file_meta), _data_set(*data_set), offset, vr)
-    except (igzip_lib.IsalError, ValueError, TypeError, KeyError, IndexError) as error:  # type: ignore[misc]  # its stub is wrong
-        raise InternalError(f"a packed header cannot be read: {error}") from error
+    return HeaderReader().read(packed)
+
+
+class HeaderReader:
+    """Unpacks headers that resemble each other, as those of a series do.
+
+    An attribute that a data set has in common with the one before it is the same object in both.
+    """
+
+    def __init__(self) -> None:
+        self._columns: Sequence[Any] | None = None
+        self._data_set: DataSet = {}
+        self._inexact: Sequence[int] = ()
+        """Places of values with reals: zero equals minus zero, and yet is another value."""
+
+    def read(self, packed: bytes) -> Header:
+        """The same as `decode_header`."""
+        try:
+            version, uid, offset, vr, file_meta, columns = orjson.loads(
+                igzip_lib.decompress(packed, igzip_lib.DECOMP_DEFLATE)
+            )
+            if version != _VERSION:
+                raise ValueError(f"version {version}")
+            return Header(uid, _data_set(*file_meta), self._read(columns), offset, vr)
+        except (igzip_lib.IsalError, ValueError, TypeError, KeyError, IndexError) as error:  # type: ignore[misc]  # its stub is wrong
+            raise InternalError(f"a packed header cannot be read: {error}") from error
+
+    def _read(self, columns: Sequence[Any]) -> DataSet:
+        tags, letters, values, *places = columns
+        before = self._columns
+        if before is None or (tags, letters, places) != (before[0], before[1], [*before[3:]]):
+            data_set = _data_set(tags, letters, values, *places)
+            self._inexact = [place for place, letter in enumerate(letters) if letter in _HAS_SPECIAL]
+        else:
+            is_changed = [*map(ne, values, before[2])]
+            for place in self._inexact:
+                is_changed[place] = orjson.dumps(values[place]) != orjson.dumps(before[2][place])
+            changed = [*compress(range(len(values)), is_changed)]
+            data_set = {**self._data_set, **_data_set(*_part(changed, tags, letters, values, *places))}
+        self._columns, self._data_set = columns, data_set
+        return data_set
 
 
 _VERSION = 1
@@ -114,9 +148,24 @@ def _columns(data_set: DataSet) -> _Columns:
 _HAS_SPECIAL = frozenset(_LETTERS[vr] for vr in ("SQ", *vrs.REALS))
 
 
+def _part(
+    chosen: Sequence[int], tags: list[int], letters: str, values: list[Any], *places: list[int]
+) -> tuple[Any, ...]:
+    """The columns of some elements only."""
+    among = [[number for number, place in enumerate(chosen) if place in kind] for kind in places]
+    return (
+        [tags[place] for place in chosen],
+        "".join([letters[place] for place in chosen]),
+        [values[place] for place in chosen],
+        *among,
+    )
+
+
 def _data_set(
     tags: list[Tag], letters: str, values: list[Any], sequences: list[int], bulks: list[int], reals: list[int]
 ) -> DataSet:
+    if sequences or bulks or reals:
+        values = values.copy()
     for place in sequences:
         values[place] = [_data_set(*item) for item in values[place]]
     for place in bulks:

@@ -108,10 +108,9 @@ def test_models_are_those_of_each_data_set_alone(data_set: DataSet, changes: lis
 
 
 def test_what_similar_data_sets_share_is_written_once() -> None:
-    models = Models()
+    models, modality = Models(), Element("CS", "CT")
     first, second = (
-        models.of({Tag(0x00080060): Element("CS", "CT"), Tag(0x00200013): Element("IS", str(number))}, place)
-        for number in (1, 2)
+        models.of({Tag(0x00080060): modality, Tag(0x00200013): Element("IS", str(number))}, place) for number in (1, 2)
     )
     assert first["00080060"] is second["00080060"]
     assert second["00200013"] == {"vr": "IS", "Value": [2]}

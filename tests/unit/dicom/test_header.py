@@ -8,7 +8,7 @@ import pytest
 
 from amonsul.dicom import vrs
 from amonsul.dicom.elements import Bulk, DataSet, Element, Tag, numbers_of
-from amonsul.dicom.header import Header, decode_header, encode_header
+from amonsul.dicom.header import Header, HeaderReader, decode_header, encode_header
 from amonsul.dicom.scanner import scan
 from amonsul.errors import InternalError
 from tests.unit.dicom.building import nested, part10, sq
@@ -72,3 +72,41 @@ def test_every_vr_can_be_packed() -> None:
 def test_what_is_no_packed_header_is_an_internal_error(packed: bytes) -> None:
     with pytest.raises(InternalError):
         decode_header(packed)
+
+
+def test_a_reader_gives_what_each_header_says_and_shares_what_they_have_in_common() -> None:
+    def header(number: int) -> Header:
+        changed: DataSet = {
+            Tag(0x00080060): Element("CS", f"CT{number}"),
+            Tag(0x00082218): sq({Tag(0x00720074): Element("FD", [0.0 if number else -0.0])}),
+            Tag(0x00091002): Element("OB", Bulk(number, 16)),
+            Tag(0x00091004): Element("SQ", Bulk(7, 100_000)) if number >= 3 else sq({}, {}),
+            Tag(0x00720074): Element("FD", [math.inf, 0.0 if number else -0.0]),
+        }
+        return Header("1.2.840.10008.1.2.1", FILE_META, {**DATA_SET, **changed}, 1988 + number, "OW")
+
+    reader = HeaderReader()
+    before: DataSet = {}
+    for number in range(5):
+        written = header(number)
+        read = reader.read(encode_header(written))
+        assert read == written
+        assert repr(read) == repr(written)  # which tells zeros apart
+        if before:
+            shared = {tag for tag, element in read.data_set.items() if element is before[tag]}
+            changed = {0x00080060, 0x00091002, *((0x00082218, 0x00720074) if number == 1 else ())}
+            assert shared == (set() if number == 3 else read.data_set.keys() - changed)  # one becomes a Bulk
+        before = read.data_set
+    assert reader.read(encode_header(Header("1.2", {}, {}))) == Header("1.2", {}, {})
+    assert reader.read(encode_header(header(7))) == header(7)
+
+
+def test_a_reader_survives_what_is_no_header() -> None:
+    reader = HeaderReader()
+    good = encode_header(Header("1.2", {}, DATA_SET))
+    for packed in (good, b"abc", good, good[:-3], good):
+        if packed is good:
+            assert reader.read(packed).data_set == DATA_SET
+        else:
+            with pytest.raises(InternalError):
+                reader.read(packed)

@@ -11,10 +11,7 @@ from amonsul.archive.context import Archive
 from amonsul.archive.find import Content, Resource
 from amonsul.archive.read import StoredAttachment
 from amonsul.blobs.spool import Spooled
-from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.dicom.matching import SingleValue
-from amonsul.dicom.query import Constraint, Query
 from amonsul.errors import InexistentItem
 from amonsul.web.ranges import content_range, parse_range
 from amonsul.web.values import Headers, Request, Response, Stream
@@ -22,16 +19,14 @@ from amonsul.web.values import Headers, Request, Response, Stream
 PIECE = 1 << 20
 """Of an answer that is streamed: large, as each piece crosses into a thread once."""
 
-_UIDS = (
-    ("study", Tag(0x0020000D), Level.STUDY),
-    ("series", Tag(0x0020000E), Level.SERIES),
-    ("instance", Tag(0x00080018), Level.INSTANCE),
-)
+_UIDS = (("study", Level.STUDY), ("series", Level.SERIES), ("instance", Level.INSTANCE))
+_SHARED = 64
+"""Resources at most that have one UID."""
 
 
 def lowest_level(params: Mapping[str, str]) -> Level:
     """The level of what a URL names."""
-    return [level for name, _, level in _UIDS if name in params][-1]
+    return [level for name, level in _UIDS if name in params][-1]
 
 
 def named_resources(
@@ -49,10 +44,9 @@ def named_resources(
         InexistentItem: there is none.
     """
     level = lowest_level(params)
-    constraints = tuple(Constraint(tag, SingleValue(params[name])) for name, tag, _ in _UIDS if name in params)
-    found = find.find(archive, Query(level, constraints, limit=64), content)
+    found = find.by_uids(archive, [params[name] for name, _ in _UIDS if name in params], _SHARED, content)
     if not found:
-        path = "/".join(params.get(name, "") for name, _, _ in _UIDS)
+        path = "/".join(params.get(name, "") for name, _ in _UIDS)
         name = (called or level).type_name
         raise InexistentItem(f"Accessing an inexistent {name} with WADO-RS: {path[:300]}")
     return found

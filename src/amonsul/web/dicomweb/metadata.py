@@ -20,7 +20,7 @@ from amonsul.archive import find, read
 from amonsul.archive.find import Content, Resource
 from amonsul.dicom import dicom_json, dicom_xml
 from amonsul.dicom.elements import Bulk, Element, Tag
-from amonsul.dicom.header import Header, decode_header
+from amonsul.dicom.header import Header, HeaderReader
 from amonsul.dicom.levels import Level
 from amonsul.web.dicomweb.addresses import base_url, bulk_url, url_of
 from amonsul.web.dicomweb.locate import lowest_level, named_resources
@@ -107,23 +107,23 @@ def _array(texts: Iterator[bytes]) -> Iterator[bytes]:
 def _texts(services: Services, found: Sequence[Resource], base: str) -> Iterator[bytes]:
     mode = services.settings.dicom_web.other_binary
     own = base.encode()
-    models = dicom_json.Models()
+    reader, models = HeaderReader(), dicom_json.Models()
     for resource in found:
         for packed in read.packed_headers_below(services.archive, resource.level, resource.orthanc_id):
             key = (mode, packed)
             text = _KEPT.get(key)
             if text is None:
-                text = orjson.dumps(model_of(models, decode_header(packed), _MARK, mode))
+                text = orjson.dumps(model_of(models, reader.read(packed), _MARK, mode))
                 _KEPT.put(key, text)
             yield text.replace(_MARK_BYTES, own)
 
 
 def _xml_parts(services: Services, found: Sequence[Resource], base: str) -> Iterator[Part]:
     mode = services.settings.dicom_web.other_binary
-    models = dicom_json.Models()
+    reader, models = HeaderReader(), dicom_json.Models()
     for resource in found:
         for packed in read.packed_headers_below(services.archive, resource.level, resource.orthanc_id):
-            yield _xml_part(services, model_of(models, decode_header(packed), base, mode))
+            yield _xml_part(services, model_of(models, reader.read(packed), base, mode))
 
 
 def _xml_part(services: Services, model: Mapping[str, object]) -> Part:
