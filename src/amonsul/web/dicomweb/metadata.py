@@ -11,7 +11,7 @@ import base64
 import secrets
 import struct
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
@@ -66,6 +66,10 @@ class _Kept:
 
 
 _KEPT = _Kept(_CACHED_BYTES)
+_WRITERS: Mapping[OtherBinary, deque[tuple[HeaderReader, dicom_json.Models]]] = {
+    mode: deque(maxlen=8) for mode in OtherBinary
+}
+"""Those that no request uses: the next series may well resemble the one that they wrote last."""
 
 
 def get_metadata(services: Services, request: Request) -> Response:
@@ -107,15 +111,21 @@ def _array(texts: Iterator[bytes]) -> Iterator[bytes]:
 def _texts(services: Services, found: Sequence[Resource], base: str) -> Iterator[bytes]:
     mode = services.settings.dicom_web.other_binary
     own = base.encode()
-    reader, models = HeaderReader(), dicom_json.Models()
-    for resource in found:
-        for packed in read.packed_headers_below(services.archive, resource.level, resource.orthanc_id):
-            key = (mode, packed)
-            text = _KEPT.get(key)
-            if text is None:
-                text = orjson.dumps(model_of(models, reader.read(packed), _MARK, mode))
-                _KEPT.put(key, text)
-            yield text.replace(_MARK_BYTES, own)
+    try:
+        reader, models = _WRITERS[mode].pop()
+    except IndexError:
+        reader, models = HeaderReader(), dicom_json.Models()
+    try:
+        for resource in found:
+            for packed in read.packed_headers_below(services.archive, resource.level, resource.orthanc_id):
+                key = (mode, packed)
+                text = _KEPT.get(key)
+                if text is None:
+                    text = orjson.dumps(model_of(models, reader.read(packed), _MARK, mode))
+                    _KEPT.put(key, text)
+                yield text.replace(_MARK_BYTES, own)
+    finally:
+        _WRITERS[mode].append((reader, models))
 
 
 def _xml_parts(services: Services, found: Sequence[Resource], base: str) -> Iterator[Part]:
