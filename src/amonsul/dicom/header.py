@@ -80,8 +80,6 @@ class HeaderReader:
     def __init__(self) -> None:
         self._columns: Sequence[Any] | None = None
         self._data_set: DataSet = {}
-        self._inexact: Sequence[int] = ()
-        """Places of values with reals: zero equals minus zero, and yet is another value."""
 
     def read(self, packed: bytes) -> Header:
         """The same as `decode_header`."""
@@ -100,11 +98,12 @@ class HeaderReader:
         before = self._columns
         if before is None or (tags, letters, places) != (before[0], before[1], [*before[3:]]):
             data_set = _data_set(tags, letters, values, *places)
-            self._inexact = [place for place, letter in enumerate(letters) if letter in _HAS_SPECIAL]
         else:
             is_changed = [*map(ne, values, before[2])]
-            for place in self._inexact:
-                is_changed[place] = orjson.dumps(values[place]) != orjson.dumps(before[2][place])
+            if not _HAS_SPECIAL.isdisjoint(letters):  # reals: zero equals minus zero, and yet is another value
+                for place, letter in enumerate(letters):
+                    if letter in _HAS_SPECIAL:
+                        is_changed[place] = orjson.dumps(values[place]) != orjson.dumps(before[2][place])
             changed = [*compress(range(len(values)), is_changed)]
             data_set = {**self._data_set, **_data_set(*_part(changed, tags, letters, values, *places))}
         self._columns, self._data_set = columns, data_set
@@ -152,7 +151,8 @@ def _part(
     chosen: Sequence[int], tags: list[int], letters: str, values: list[Any], *places: list[int]
 ) -> tuple[Any, ...]:
     """The columns of some elements only."""
-    among = [[number for number, place in enumerate(chosen) if place in kind] for kind in places]
+    numbers = {place: number for number, place in enumerate(chosen)}
+    among = [[numbers[place] for place in kind if place in numbers] for kind in places]
     return (
         [tags[place] for place in chosen],
         "".join([letters[place] for place in chosen]),
