@@ -1,16 +1,28 @@
-"""What all tests share: a PostgreSQL server of their own, and examples that may take as long as they take."""
+"""What all tests share: a PostgreSQL server of their own, connections enough, and examples that may take their time."""
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.postgresql_server import running_postgresql
 
-settings.register_profile("patient", deadline=None)
+DESCRIPTORS = 8192
+"""Files and sockets that this process may have open: a thousand clients and the server they are connected to."""
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+def pytest_configure() -> None:
+    """Have descriptors enough, whatever the shell says; servers that are started by the tests inherit the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS:
+        wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @pytest.fixture(scope="session")

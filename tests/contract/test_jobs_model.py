@@ -284,7 +284,6 @@ def database(request: pytest.FixtureRequest, tmp_path: object) -> Iterator[Datab
     opened.close()
 
 
-@pytest.mark.timeout(600)
 def test_rows_and_model_tell_the_same_story(database: Database) -> None:
     machine = type("Machine", (JobsMachine,), {"database": database})
     examples = 150 if database.dialect.name == "sqlite" else 40

@@ -13,8 +13,6 @@ from tests.e2e import phantom
 from tests.e2e.viewer import Viewer, chromium, serving_viewer
 from tests.integration.server.running import Running, serving
 
-pytestmark = pytest.mark.timeout(300)
-
 _WAIT_MS = 120_000
 """Longest wait for a page; no test passes or fails by it."""
 

@@ -190,7 +190,7 @@ def run_together(writers: Sequence[Writer]) -> None:
         raise failure
 
 
-@pytest.mark.timeout(60 + 8 * ROUNDS)
+@pytest.mark.timeout(600 + 8 * ROUNDS)
 def test_rounds_of_concurrent_writes_end_with_exact_counts(place: Place) -> None:
     seed = int(os.environ.get("AMONSUL_TEST_SEED", time.time_ns() % 1_000_000))
     print(f"seed {seed}")

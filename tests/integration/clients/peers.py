@@ -39,7 +39,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from amonsul.archive.modalities import Modality
 from amonsul.clients.dimse import DicomClient, Outgoing, ScuSettings
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """How long to wait for what should come at once; no test passes by it."""
 
 AE_TITLE = "AMONSUL"

@@ -10,7 +10,7 @@ import struct
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pydicom
@@ -43,7 +43,7 @@ from amonsul.protocols.upper_layer.pdu import (
 VERIFICATION, CT, MR = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """How long a test waits for what should come at once before it fails."""
 
 Ingest = Callable[[Spooled, DicomOrigin], Ingested]
@@ -88,6 +88,20 @@ class Door:
         self.loop.call_soon_threadsafe(run)
         assert ready.wait(PATIENCE_S)
         return done[0]
+
+    def limit(self, **limits: float) -> None:
+        """Change time limits, also of who is connected: a test that makes them short has done its own part before."""
+
+        def change() -> None:
+            server = self.server
+            assert server is not None
+            server._house = replace(server._house, settings=replace(server._house.settings, **limits))  # type: ignore[arg-type]  # numbers, by name
+            for peer in server._peers:
+                peer._settings = server._house.settings
+                peer._connection._artim_timeout_s = peer._settings.artim_timeout_s
+                peer._arm()
+
+        self.call(change)
 
     def until(self, condition: Callable[[DicomServer], bool]) -> None:
         """Wait until something is so; fails if it never is."""

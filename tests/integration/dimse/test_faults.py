@@ -253,8 +253,9 @@ def test_half_a_request_is_closed_when_artim_expires(tmp_path: Path) -> None:
 
 
 def test_a_rejected_peer_that_does_not_close_is_closed(tmp_path: Path) -> None:
-    limited = settings(artim_timeout_s=0.05, max_associations=0)
-    with open_door(tmp_path, limited) as door, Peer(door.port) as peer:
+    with open_door(tmp_path, settings(max_associations=0)) as door, Peer(door.port) as peer:
+        door.until(lambda server: len(server._peers) == 1)
+        door.limit(artim_timeout_s=0.05)
         assert peer.associate() == TOO_MANY
         door.until(lambda server: not server._peers)
 
@@ -267,34 +268,39 @@ def test_a_silent_association_is_aborted(tmp_path: Path) -> None:
 
 
 def test_an_association_that_stalls_within_an_instance_is_aborted(tmp_path: Path) -> None:
-    with open_door(tmp_path, settings(scp_timeout_s=0.05)) as door, Peer(door.port) as peer:
+    with open_door(tmp_path) as door, Peer(door.port) as peer:
         peer.associate()
         peer.send(b"".join(big_sample(1_200_000).pdus()[:-1]))
+        door.limit(scp_timeout_s=0.05)
         assert peer.receive() == AAbort(0)
         assert peer.is_closed()
         door.until(lambda _: not list(tmp_path.iterdir()))
 
 
 def test_without_timeout_a_silent_association_stays(tmp_path: Path) -> None:
-    with open_door(tmp_path, settings(scp_timeout_s=0, artim_timeout_s=0.05)) as door, Peer(door.port) as peer:
+    with open_door(tmp_path, settings(scp_timeout_s=0)) as door, Peer(door.port) as peer:
         peer.associate()
+        door.limit(artim_timeout_s=0.05)
         with Peer(door.port) as other:
             assert other.is_closed()  # ARTIM has expired meanwhile
         assert peer.echo() is not None
 
 
 def test_the_time_that_storing_takes_is_not_the_silence_of_the_peer(tmp_path: Path) -> None:
-    waited = threading.Event()
+    entered, waited = threading.Event(), threading.Event()
 
     def ingest(spooled: Spooled, origin: DicomOrigin) -> Ingested:
+        entered.set()
         assert waited.wait(PATIENCE_S)
         return accepted()
 
-    with open_door(tmp_path, settings(scp_timeout_s=0.05), ingest=ingest) as door, Peer(door.port) as peer:
+    with open_door(tmp_path, ingest=ingest) as door, Peer(door.port) as peer:
         peer.associate()
         peer.send(b"".join(sample().pdus()))
+        assert entered.wait(PATIENCE_S)
         with Peer(door.port) as other:
             other.associate()
+            door.limit(scp_timeout_s=0.05)
             assert other.receive() == AAbort(0)  # the time is over for an idle one
         waited.set()
         assert isinstance(peer.receive_command(), CStoreRsp)
@@ -394,16 +400,18 @@ def test_associations_are_limited_in_number(tmp_path: Path) -> None:
 
 def test_a_peer_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
     """It asks and asks, and never takes an answer."""
-    with open_door(tmp_path, settings(scp_timeout_s=0.3)) as door:
+    with open_door(tmp_path) as door:
         peer = Peer(door.port)
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.associate()
+        door.limit(scp_timeout_s=0.3)
         echo = b"".join(fragments(1, True, [ECHO], 0)) * 1000
         with contextlib.suppress(ConnectionError, TimeoutError):
             while True:
                 peer.send(echo)
         peer.socket.close()
         door.until(lambda server: server.associations == 0)
+        door.limit(scp_timeout_s=PATIENCE_S)
         check_echo(door.port)
 
 

@@ -6,7 +6,6 @@ import io
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,6 @@ from tests.integration.dimse.qr_door import (
     EXPLICIT,
     IMPLICIT,
     PATIENT_ROOT_GET,
-    SETTINGS,
     STUDY_ROOT_GET,
     STUDY_ROOT_MOVE,
     Keys,
@@ -237,20 +235,23 @@ def test_a_peer_that_does_not_answer_what_is_sent_is_not_waited_for(tmp_path: Pa
     keys = dataset({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "1.2.3.1.1"})
     buffer = io.BytesIO()
     keys.save_as(buffer, implicit_vr=False, little_endian=True)
-    with open_qr_door(tmp_path, settings=replace(SETTINGS, scp_timeout_s=0.2)) as impatient:
-        impatient.add_instance()
-        with Peer(impatient.port) as peer:
+    with open_qr_door(tmp_path) as qr:
+        assert qr.door is not None
+        qr.add_instance()
+        with Peer(qr.port) as peer:
             request = peer.request((STUDY_ROOT_GET, EXPLICIT), (CT, EXPLICIT))
             roles = UserInformation(max_pdu_length=1 << 20, roles=(RoleSelection(CT, scu=True, scp=True),))
             peer.send(type(request)("AMONSUL", "PEER", request.presentation_contexts, roles).encode())
             assert isinstance(peer.receive(), AAssociateAc)
             peer.send_message(1, CGetRq(5, STUDY_ROOT_GET), buffer.getvalue())
-            received = [peer.receive()]
-            while isinstance(received[-1], PDataTf):
-                received.append(peer.receive())
-            assert len(received) > 1
-            assert isinstance(received[-1], AAbort)
-        check_echo(impatient.port)
+            received = peer.receive()
+            assert isinstance(received, PDataTf)
+            qr.door.limit(scp_timeout_s=0.2)
+            while isinstance(received, PDataTf):
+                received = peer.receive()
+            assert isinstance(received, AAbort)
+            qr.door.limit(scp_timeout_s=PATIENCE_S)
+        check_echo(qr.port)
 
 
 # C-MOVE

@@ -40,13 +40,22 @@ def _echo(_services: Services, request: Request) -> Response:
     return Response(200, b"application/octet-stream", request.data())
 
 
+class Slow:
+    """Requests that are worked on until they are let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Event()
+
+
 @contextmanager
-def edge(folder: Path, settings: WebSettings, gate: threading.Event | None = None) -> Iterator[Served]:
-    """A server with three routes; `/slow` is answered once `gate` is set."""
+def edge(folder: Path, settings: WebSettings, held: Slow | None = None) -> Iterator[Served]:
+    """A server with three routes; `/slow` is answered when it is let go."""
 
     def slow(_services: Services, _request: Request) -> Response:
-        assert gate is not None
-        gate.wait(60)
+        assert held is not None
+        held.begun.release()
+        held.go_on.wait(60)
         return Response(200, b"text/plain", b"late")
 
     routes = [
@@ -146,20 +155,30 @@ def test_headers_that_drip_are_given_up(tmp_path: Path) -> None:
             assert read_all(silent).startswith(b"HTTP/1.1 408")
 
 
+@contextmanager
+def asked_in_time(server: Served, request: bytes) -> Iterator[tuple[socket.socket, int]]:
+    """A connection and the status of its first answer; the machine may be too busy to ask within a short deadline."""
+    status = 408
+    while status == 408:
+        with server.connect() as connection:
+            connection.sendall(request)
+            status, _ = read_answer(connection)
+            if status != 408:
+                yield connection, status
+
+
 def test_second_request_has_its_deadline_too(tmp_path: Path) -> None:
     settings = WebSettings(limits=replace(LIMITS, header_timeout_s=0.2), keep_alive_timeout_s=60)
-    with edge(tmp_path, settings) as server, server.connect() as connection:
-        connection.sendall(GET)
-        assert read_answer(connection) == (200, b"here")
+    with edge(tmp_path, settings) as server, asked_in_time(server, GET) as (connection, status):
+        assert status == 200
         connection.sendall(b"GET /sys")
         assert read_all(connection).startswith(b"HTTP/1.1 408")
 
 
 def test_body_that_nobody_reads_has_a_deadline_too(tmp_path: Path) -> None:
     settings = WebSettings(limits=replace(LIMITS, header_timeout_s=0.2), keep_alive_timeout_s=60)
-    with edge(tmp_path, settings) as server, server.connect() as connection:
-        connection.sendall(b"POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
-        status, _ = read_answer(connection)
+    request = b"POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    with edge(tmp_path, settings) as server, asked_in_time(server, request) as (connection, status):
         assert status == 404
         connection.sendall(b"a")
         assert read_all(connection).startswith(b"HTTP/1.1 408")
@@ -231,15 +250,15 @@ def test_longest_idle_connection_makes_room(tmp_path: Path) -> None:
 
 def test_server_full_of_work_says_so(tmp_path: Path) -> None:
     settings = WebSettings(limits=LIMITS, maximum_connections=4)
-    gate = threading.Event()
-    with edge(tmp_path, settings, gate) as server, ExitStack() as stack:
+    held = Slow()
+    with edge(tmp_path, settings, held) as server, ExitStack() as stack:
         busy = [stack.enter_context(server.connect()) for _ in range(4)]
         for connection in busy:
             connection.sendall(GET.replace(b"/system", b"/slow"))
-        # Requests on one loop are taken in order: once a fifth is refused, the four before it are at work.
+            assert held.begun.acquire(timeout=60)
         answers = [server.exchange(GET) for _ in range(20)]
-        gate.set()
-        assert any(answer.startswith(b"HTTP/1.1 503") for answer in answers)
+        held.go_on.set()
+        assert all(answer.startswith(b"HTTP/1.1 503") for answer in answers)
         assert [read_answer(connection) for connection in busy] == [(200, b"late")] * 4
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 AE_TITLE = "TESTED"
-START_S = 60.0
+START_S = 120.0
 """Longest wait for the server to say that it is ready; no test passes or fails by it."""
 
 _HTTP = re.compile(r"HTTP server listens on https?://127\.0\.0\.1:(\d+)")
@@ -81,7 +81,7 @@ class Running:
 
     def client(self) -> httpx.Client:
         """An HTTP client of it."""
-        return httpx.Client(base_url=self.url, timeout=30)
+        return httpx.Client(base_url=self.url, timeout=START_S)
 
     def _has(self, text: str) -> bool:
         return any(text in line for line in self.lines)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.integration.server.instances import Instance
 from tests.integration.server.running import Running, serving
@@ -24,7 +23,6 @@ def running(folder: Path, options: dict[str, object]) -> Iterator[tuple[Running,
         yield server, client
 
 
-@pytest.mark.timeout(600)
 def test_of_a_hundred_jobs_none_is_lost_and_none_done_twice(tmp_path: Path, shared_options: dict[str, object]) -> None:
     """Killed 0 to 100 ms after an acknowledgement until all are, then three times while it works."""
     moments = random.Random(18)

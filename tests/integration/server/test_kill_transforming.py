@@ -15,7 +15,6 @@ INSTANCES = 100
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("keep_source", [True, False], ids=["keeping", "moving"])
 def test_an_anonymisation_survives_kills(tmp_path: Path, keep_source: bool) -> None:
     chance = random.Random(1)

@@ -58,7 +58,6 @@ def upload(client: httpx.Client, data: bytes) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_large_instance_adds_little_memory_on_every_way(tmp_path: Path) -> None:
     data = large()
     with (
@@ -88,7 +87,6 @@ def test_a_large_instance_adds_little_memory_on_every_way(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_large_instance_that_is_transcoded_on_the_way_in_adds_little_memory(tmp_path: Path) -> None:
     data = large()
     with (

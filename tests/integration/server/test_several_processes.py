@@ -145,7 +145,6 @@ def receiving(instances: list[Instance]) -> Iterator[Receiver]:
         receiver.server_close()
 
 
-@pytest.mark.timeout(300)
 def test_another_process_finishes_the_jobs_of_one_that_was_killed_amid_them(
     tmp_path: Path, options: dict[str, object]
 ) -> None:

@@ -17,7 +17,7 @@ from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.kind import Kind, Kinds, Progress, Running
 from amonsul.jobs.settings import JobsSettings
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """Longest wait for something that must happen; no test passes or fails by it."""
 
 DIMSE_PAYLOAD = {"Type": "Dimse", "Content": {"DimseErrorStatus": 42752}}
