@@ -18,7 +18,8 @@ def test_transfer_syntaxes_say_how_data_sets_are_written() -> None:
     assert uids.transfer_syntax("1.2.840.10008.1.2.4.112").keyword == "JPEGXL"
     unknown = uids.transfer_syntax("1.2.3")
     assert (unknown.is_encapsulated, unknown.is_implicit, unknown.name) == (True, False, "Unknown")
-    assert len(uids.transfer_syntaxes()) == 62
+    assert uids.transfer_syntax("1.2.840.10008.1.2.8.1").keyword == "DeflatedImageFrameCompression"
+    assert len(uids.transfer_syntaxes()) == 63
 
 
 def test_storage_sop_classes_are_those_that_instances_have() -> None:

@@ -13,6 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames, parse_basic_offsets
 
+from amonsul.dicom.uids import transfer_syntaxes
 from amonsul.errors import AmonsulError, BadFileFormat, NotImplementedHere, ParameterOutOfRange
 from amonsul.imaging import encapsulation
 from amonsul.imaging.codecs import LocalCodecs
@@ -499,3 +500,7 @@ def test_the_instance_is_known_by_its_meta_header_too() -> None:
     meta = read(result).file_meta
     assert meta.MediaStorageSOPInstanceUID == SOP_INSTANCE_UID
     assert meta.FileMetaInformationGroupLength > 0
+
+
+def test_every_transfer_syntax_that_can_be_written_may_be_asked_for() -> None:
+    assert WRITABLE.keys() <= transfer_syntaxes().keys()
