@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 import numpy
 import numpy.typing
@@ -435,11 +435,11 @@ def _put_image(
 
 
 def _encapsulate_jpeg(data_set: Dataset, jpeg: bytes, samples: int, native_size: int) -> None:
-    components = _baseline_components(jpeg)
-    if components is None or len(components) != samples:
+    frame = _baseline_frame(jpeg)
+    if frame is None or len(frame.sampling) != samples:
         raise BadFileFormat("only a baseline JPEG image can be encapsulated as it is")
-    if samples == 3:
-        subsampled = components[0] != components[1]
+    if samples == 3 and not frame.is_rgb:
+        subsampled = frame.sampling[0] != frame.sampling[1]
         data_set.PhotometricInterpretation = "YBR_FULL_422" if subsampled else "YBR_FULL"
     data_set.LossyImageCompression = "01"
     data_set.LossyImageCompressionRatio = f"{native_size / len(jpeg):.4g}"
@@ -449,9 +449,21 @@ def _encapsulate_jpeg(data_set: Dataset, jpeg: bytes, samples: int, native_size:
     data_set[PIXEL_DATA].is_undefined_length = True
 
 
-def _baseline_components(jpeg: bytes) -> list[int] | None:
-    """Sampling factors of each component, if the first frame is baseline with 8 bits (ISO/IEC 10918-1 §B.2.2)."""
-    position = 2
+class _BaselineFrame(NamedTuple):
+    """What the header of a baseline JPEG frame of 8 bits says.
+
+    Attributes:
+        sampling: factors of each component.
+        is_rgb: the components are no luminance and chrominance, as JFIF and Adobe's segments tell, or else their names.
+    """
+
+    sampling: tuple[int, ...]
+    is_rgb: bool
+
+
+def _baseline_frame(jpeg: bytes) -> _BaselineFrame | None:
+    """The first frame of an image; None if it is not baseline with 8 bits (ISO/IEC 10918-1 §B.2.2)."""
+    position, is_rgb = 2, None
     while jpeg[:2] == b"\xff\xd8" and position + 4 <= len(jpeg):
         if jpeg[position] != 0xFF:
             return None
@@ -460,11 +472,15 @@ def _baseline_components(jpeg: bytes) -> list[int] | None:
             position += 1
             continue
         (length,) = struct.unpack_from(">H", jpeg, position + 2)
+        body = jpeg[position + 4 : position + 2 + length]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            frame = jpeg[position + 4 : position + 2 + length]
-            if marker != 0xC0 or len(frame) < 6 or frame[0] != 8 or len(frame) != 6 + 3 * frame[5]:
+            if marker != 0xC0 or len(body) < 6 or body[0] != 8 or len(body) != 6 + 3 * body[5]:
                 return None
-            return list(frame[7::3])
+            return _BaselineFrame(tuple(body[7::3]), body[6::3] == b"RGB" if is_rgb is None else is_rgb)
+        if marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+            is_rgb = body[11] == 0
+        elif marker == 0xE0 and body.startswith(b"JFIF\0") and is_rgb is None:
+            is_rgb = False
         position += 2 + length
     return None
 

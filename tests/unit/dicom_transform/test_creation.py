@@ -326,12 +326,23 @@ def test_a_list_of_images_is_a_numbered_series() -> None:
     assert [(d.PatientID, d.ImageComments) for d in (first, second)] == [("C10", "all"), ("other", "second")]
 
 
-def jpeg(components: int = 3, marker: int = 0xC0, sampling: int = 0x22) -> bytes:
+def jpeg(
+    components: int = 3, marker: int = 0xC0, sampling: int = 0x22, ids: bytes = b"\1\2\3", segments: bytes = b""
+) -> bytes:
     """The start of a JPEG file, up to its first frame."""
     frame = struct.pack(">BHHB", 8, 5, 6, components)
-    frame += b"".join(bytes([i + 1, sampling if i == 0 else 0x11, 0]) for i in range(components))
+    frame += b"".join(bytes([ids[i], sampling if i == 0 else 0x11, 0]) for i in range(components))
     comment = b"\xff\xfe" + struct.pack(">H", 6) + b"1234"
-    return b"\xff\xd8" + comment + b"\xff" + bytes([marker]) + struct.pack(">H", 2 + len(frame)) + frame + b"\xff\xd9"
+    return (
+        b"\xff\xd8"
+        + segments
+        + comment
+        + b"\xff"
+        + bytes([marker])
+        + struct.pack(">H", 2 + len(frame))
+        + frame
+        + b"\xff\xd9"
+    )
 
 
 def test_a_jpeg_image_stays_as_it_is_if_wished() -> None:
@@ -346,6 +357,30 @@ def test_a_jpeg_image_stays_as_it_is_if_wished() -> None:
     full = one({**body, "Content": data_uri("image/jpeg", jpeg(sampling=0x11))}, image=RGB)
     assert full.PhotometricInterpretation == "YBR_FULL"
     assert one({**body, "Encapsulate": False}, image=RGB).file_meta.TransferSyntaxUID == EXPLICIT
+
+
+JFIF = b"\xff\xe0\0\x10JFIF\0" + bytes(9)
+
+
+def adobe(transform: int) -> bytes:
+    return b"\xff\xee\0\x0eAdobe" + bytes(6) + bytes([transform])
+
+
+@pytest.mark.parametrize(
+    ("segments", "ids", "expected"),
+    [
+        (adobe(0), b"\1\2\3", "RGB"),
+        (adobe(1), b"RGB", "YBR_FULL"),
+        (JFIF + adobe(0), b"\1\2\3", "RGB"),
+        (JFIF, b"RGB", "YBR_FULL"),
+        (b"", b"RGB", "RGB"),
+        (b"", b"\1\2\3", "YBR_FULL"),
+    ],
+)
+def test_a_jpeg_image_in_rgb_is_told_from_one_with_chrominance(segments: bytes, ids: bytes, expected: str) -> None:
+    content = jpeg(sampling=0x11, ids=ids, segments=segments)
+    data_set = one({"Tags": {}, "Content": data_uri("image/jpeg", content), "Encapsulate": True}, image=RGB)
+    assert data_set.PhotometricInterpretation == expected
 
 
 @pytest.mark.parametrize("content", [jpeg(marker=0xC2), jpeg(1), b"\xff\xd8\xff", b"nope", b""])
