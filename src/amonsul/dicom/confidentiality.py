@@ -237,7 +237,8 @@ def _with_options(pattern: str, row: _Row, options: frozenset[Option]) -> Action
         return Action.KEEP
     if pattern in _NEVER_EMPTY:
         return Action.REMOVE
-    return Action(letters[-1])
+    action = Action(letters[-1])
+    return Action.UID if action is Action.DUMMY and vr == "UI" else action  # one for all would join what is apart
 
 
 class _Row(NamedTuple):

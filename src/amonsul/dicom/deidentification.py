@@ -81,9 +81,9 @@ LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: Final = Tag(0x00280303)
 MAX_KEY_LENGTH = 256
 _OF_PIXELS = frozenset((Option.CLEAN_PIXEL_DATA, Option.CLEAN_VISUAL_FEATURES))
 _WELL_KNOWN = "1.2.840.10008."
+"""What UIDs of the Standard begin with, of whatever kind: they identify nothing of anybody (PS3.6 Annex A)."""
 _FIRST_OF_DATA_SETS = 0x00080000
 """Groups before belong to commands, file meta information and directories (PS3.5 §7.1)."""
-"""What UIDs of the Standard begin with, of whatever kind: they identify nothing of anybody (PS3.6 Annex A)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ def test_what_each_edition_says(name: str, actions: tuple[str | None, ...]) -> N
         ("RTPlanLabel", "", "D"),
         ("RTPlanLabel", "CleanDescriptors", "C"),
         ("SeriesDate", "", "D"),
+        ("AnnotationGroupUID", "", "U"),
+        ("AnnotationGroupUID", "RetainUIDs", "K"),
         ("SeriesDate", "RetainLongitudinalFullDates", "K"),
         ("SeriesDate", "RetainLongitudinalModifiedDates", "shift"),
         ("SeriesTime", "RetainLongitudinalModifiedDates", "K"),
