@@ -13,6 +13,7 @@ from amonsul.dicom.scanner import scan
 from amonsul.dicom.uids import transfer_syntax
 from amonsul.errors import NotImplementedHere
 from amonsul.imaging.codecs import Codecs
+from amonsul.imaging.frames import has_pixel_data
 from amonsul.imaging.transcode import TranscodeOptions, can_write, transcode
 
 _PIECE: Final = 256 << 10
@@ -32,16 +33,18 @@ def transcoder(spool: Callable[[], Spool], codecs: Codecs) -> Transcode:
     def run(instance: Outgoing, accepted: Sequence[str]) -> Outgoing:
         target = next((uid for uid in accepted if _is_harmless(uid)), None)
         if target is None:
-            raise NotImplementedHere(
-                f"Cannot transcode instance of SOPClassUID {instance.sop_class_uid} from "
-                f"{instance.transfer_syntax_uid} to one of [ {' '.join(accepted)} ]"
-            )
+            raise _impossible(instance, accepted)
         with contextlib.closing(_Source(instance, spool())) as source:
             sink = spool()
             try:
                 view = source.view()
+                header = scan(view)
+                if not has_pixel_data(header.data_set):  # there is nothing to compress
+                    target = next((uid for uid in accepted if _is_plain(uid)), None)
+                    if target is None:
+                        raise _impossible(instance, accepted)
                 done = transcode(
-                    view, scan(view), target, _Sink(sink), codecs, TranscodeOptions(keeps_sop_instance_uid=True)
+                    view, header, target, _Sink(sink), codecs, TranscodeOptions(keeps_sop_instance_uid=True)
                 )
             except BaseException:
                 sink.discard()
@@ -54,7 +57,18 @@ def transcoder(spool: Callable[[], Spool], codecs: Codecs) -> Transcode:
 
 
 def _is_harmless(uid: str) -> bool:
-    return can_write(uid) and (not transfer_syntax(uid).is_encapsulated or uid in _LOSSLESS)
+    return _is_plain(uid) or (can_write(uid) and uid in _LOSSLESS)
+
+
+def _is_plain(uid: str) -> bool:
+    return can_write(uid) and not transfer_syntax(uid).is_encapsulated
+
+
+def _impossible(instance: Outgoing, accepted: Sequence[str]) -> NotImplementedHere:
+    return NotImplementedHere(
+        f"Cannot transcode instance of SOPClassUID {instance.sop_class_uid} from "
+        f"{instance.transfer_syntax_uid} to one of [ {' '.join(accepted)} ]"
+    )
 
 
 class _Source:

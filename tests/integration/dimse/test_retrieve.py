@@ -205,6 +205,22 @@ def test_an_image_is_sent_as_it_is_or_transcoded(door: QrDoor, accepted: tuple[s
     assert (final.Status, received) == (0, [("7.1.1.1", sent)])
 
 
+def test_a_document_does_not_hold_up_images_where_only_compressed_ones_are_taken(door: QrDoor) -> None:
+    """It has no pixels, so it cannot be transcoded into what the peer takes."""
+    keys: Keys = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "1.2.3.1.2\\7.1"}
+    final, data_set, _, received = get(door.port, keys, store=((CT, RLE), (SC, RLE)))
+    assert (final.Status, received) == (0xB000, [("7.1.1.1", RLE)])
+    assert data_set is not None
+    assert data_set.FailedSOPInstanceUIDList == "1.2.3.1.2.1.1"
+
+
+def test_a_document_is_not_compressed_but_may_be_deflated(door: QrDoor) -> None:
+    deflated = "1.2.840.10008.1.2.1.99"
+    keys: Keys = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "1.2.3.1.2"}
+    final, _, _, received = get(door.port, keys, store=((CT, RLE), (CT, deflated)))
+    assert (final.Status, received) == (0, [("1.2.3.1.2.1.1", deflated)])
+
+
 def test_a_retrieval_is_cancelled_between_two_instances(door: QrDoor) -> None:
     keys = dataset({"QueryRetrieveLevel": "SERIES", "SeriesInstanceUID": "1.2.3.1.1.1"})
     buffer = io.BytesIO()
