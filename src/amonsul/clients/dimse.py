@@ -495,11 +495,13 @@ class DicomClient:
         model: str,
         identifier: Dataset,
         *,
+        default_charset: str = "ISO_IR 100",
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[DataSet]:
         """Search; answers come one by one as the remote gives them. Leaving the iterator cancels the search.
 
-        The model is a SOP class of C-FIND; the identifier holds the keys (PS3.4 §C.4.1.1.3).
+        The model is a SOP class of C-FIND; the identifier holds the keys (PS3.4 §C.4.1.1.3). Answers without Specific
+        Character Set are read in the default one.
 
         Raises:
             NoPresentationContext: the remote does not serve this model.
@@ -524,7 +526,7 @@ class DicomClient:
                         if response.status != Status.CANCEL:
                             _check("C-FIND", association, response)
                     elif answer is not None:
-                        yield scan_data_set(answer, context.transfer_syntax)
+                        yield scan_data_set(answer, context.transfer_syntax, default_charset=default_charset)
                     if not is_done and is_cancelled():
                         break
             finally:

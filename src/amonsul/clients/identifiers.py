@@ -13,6 +13,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from amonsul.clients.dimse import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
+from amonsul.dicom.charsets import writable_charset
 from amonsul.dicom.dictionary import Dictionary
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level
@@ -89,18 +90,24 @@ def find_identifier(
     texts: dict[Tag, Value] = {
         tag: Text(_without_wildcard(tag, value, manufacturer, dictionary)) for tag, value in wanted.items()
     }
-    identifier = worklist_identifier(texts, dictionary, charset)
+    identifier = identifier_of(texts, dictionary, charset)
     identifier.add_new(_QUERY_RETRIEVE_LEVEL, "CS", LEVEL_NAMES[level])
     return identifier
 
 
-def worklist_identifier(keys: Mapping[Tag, Value], dictionary: Dictionary, charset: str) -> Dataset:
-    """The identifier of a search in a worklist: the keys as they are.
+def identifier_of(keys: Mapping[Tag, Value], dictionary: Dictionary, charset: str) -> Dataset:
+    """The identifier with these keys as they are: of a search in a worklist, of a retrieval.
+
+    Args:
+        keys: with the values to match.
+        dictionary: for the VRs.
+        charset: to write in, unless a key needs another, or it is none that can be named (PS3.3 §C.12.1.1.2).
 
     Raises:
         BadFileFormat: a key has a value that it cannot have.
     """
     identifier = Dataset()
+    charset = writable_charset(charset)
     identifier.add_new(_SPECIFIC_CHARACTER_SET, "CS", charset.split("\\") if "\\" in charset else charset)
     encoder = Encoder(dictionary, unencodable=Unencodable.SWITCH, default_charset=charset)
     for tag, value in keys.items():

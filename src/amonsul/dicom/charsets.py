@@ -97,6 +97,11 @@ def charset_of_encoding(name: str) -> str:
         raise ParameterOutOfRange(f"Unknown encoding: {name[:64]}") from None
 
 
+def writable_charset(specific_character_set: str) -> str:
+    """The same, or UTF-8 for the stand-in of an encoding that no Defined Term names."""
+    return specific_character_set if specific_character_set != _ENCODINGS["Windows1251"] else "ISO_IR 192"
+
+
 def encoding_of_charset(specific_character_set: str) -> str | None:
     """The name that `charset_of_encoding` takes, None if no name stands for it."""
     return next((name for name, charset in _ENCODINGS.items() if charset == specific_character_set), None)

@@ -8,7 +8,6 @@ from typing import Final
 
 from amonsul.archive.context import Archive
 from amonsul.dicom import charsets
-from amonsul.dicom.answer_encoding import UTF_8
 from amonsul.dicom.elements import DataSet, Element
 from amonsul.dicom.json_tags import text_of
 from amonsul.dicom.keys import QUERY_RETRIEVE_LEVEL, SPECIFIC_CHARACTER_SET, Key, parse_keys
@@ -61,8 +60,7 @@ class QuerySettings:
     @property
     def default_charset(self) -> str:
         """Specific Character Set of identifiers that name none, and of answers."""
-        charset = charsets.charset_of_encoding(self.default_encoding())
-        return charset if charsets.encoding_of_charset(charset) != "Windows1251" else UTF_8
+        return charsets.writable_charset(charsets.charset_of_encoding(self.default_encoding()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,11 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 
 from amonsul.clients.dimse import SubOperations
+from amonsul.clients.identifiers import identifier_of
 from amonsul.dicom.dictionary import Dictionary
 from amonsul.dicom.elements import Tag, parse_hex_tag
 from amonsul.dicom.levels import Level
+from amonsul.dicom.tag_values import Text
 from amonsul.errors import AmonsulError, BadRequest, RemoteFailure
 from amonsul.jobs.kind import Progress, Running
 
@@ -51,18 +53,21 @@ def check(level: Level, query: Query) -> None:
             raise BadRequest(f"Missing tag {key}")
 
 
-def identifier(level: Level, query: Query) -> Dataset:
-    """The identifier of a C-MOVE or C-GET."""
-    data_set = Dataset()
-    data_set.add_new(0x00080005, "CS", "ISO_IR 100")
+def identifier(level: Level, query: Query, dictionary: Dictionary, charset: str) -> Dataset:
+    """The identifier of a C-MOVE or C-GET.
+
+    Args:
+        level: of the resource.
+        query: names it.
+        dictionary: for the VRs.
+        charset: to write in, unless a Patient ID needs another: it must not name another patient for want of letters.
+
+    Raises:
+        BadFileFormat: a UID has characters that no UID has.
+    """
+    keys = {parse_hex_tag(key) or Tag(0): Text(query[key]) for key in _UNIQUE_KEYS[level]}
+    data_set = identifier_of(keys, dictionary, charset)
     data_set.add_new(0x00080052, "CS", LEVEL_NAMES[level])
-    for key in _UNIQUE_KEYS[level]:
-        tag = parse_hex_tag(key)
-        assert tag is not None
-        value = query[key]
-        data_set.add_new(
-            int(tag), "LO" if level is Level.PATIENT else "UI", value.split("\\") if "\\" in value else value
-        )
     return data_set
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydicom.dataset import Dataset
 
-from amonsul.archive.context import Archive
+from amonsul.archive.context import Archive, ArchiveSettings
 from amonsul.archive.modalities import Modality
 from amonsul.archive.modality_list import Modalities
 from amonsul.archive.remote_list import forget_run
@@ -39,6 +39,7 @@ def server(
     folder: Path,
     *,
     in_database: bool = False,
+    settings: ArchiveSettings | None = None,
     change: Callable[[Remotes], Remotes] = lambda remotes: remotes,
 ) -> Iterator[httpx.Client]:
     """A whole server but for the DICOM door, over an archive in a folder."""
@@ -47,7 +48,7 @@ def server(
     database = open_database(where)
     presence = open_presence(where)
     presence.enter(lambda: forget_run(database))
-    archive = Archive(database, FilesystemBlobs(folder, sync=False))
+    archive = Archive(database, FilesystemBlobs(folder, sync=False), settings=settings or ArchiveSettings())
     client = DicomClient(ScuSettings(ae_title="AMONSUL", timeout_s=PATIENCE_S))
     kinds = Kinds(
         (modality_store(archive, client), move_scu(archive, client, MoveArrivals()), get_scu(archive, client))
@@ -291,6 +292,19 @@ def test_names_beyond_latin_1_are_asked_in_utf_8(http: httpx.Client) -> None:
     latin, japanese = peer.identifiers
     assert (latin.SpecificCharacterSet, str(latin.PatientName)) == ("ISO_IR 100", "Müller*")
     assert (japanese.SpecificCharacterSet, str(japanese.PatientName)) == ("ISO_IR 192", "山田*")
+
+
+def test_answers_without_character_set_are_in_the_default_one(tmp_path: Path) -> None:
+    answer = study_answer(1)
+    del answer.SpecificCharacterSet
+    answer.PatientName = "Áâã"  # in Latin 1 the bytes of the Greek ones
+    settings = ArchiveSettings(default_encoding="ISO_IR 126")
+    with pynetdicom_server(Pynetdicom(find_answers=[answer])) as modality, server(tmp_path, settings=settings) as http:
+        add(http, "peer", modality)
+        path = http.post("/modalities/peer/query", json={"Level": "Study"}).json()["Path"]
+        assert http.get(f"{path}/answers/0/content?simplify").json()["PatientName"] == "Αβγ"
+        (worklist,) = http.post("/modalities/peer/find-worklist", json={"PatientName": ""}).json()
+        assert worklist["PatientName"] == "Αβγ"
 
 
 # ------------------------------------------------------------------------------------------------- retrieving

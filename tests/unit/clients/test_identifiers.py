@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from pydicom.dataset import Dataset
 
-from amonsul.clients.identifiers import find_identifier, worklist_identifier
+from amonsul.clients.identifiers import find_identifier, identifier_of
 from amonsul.dicom.dictionary import STANDARD
 from amonsul.dicom.encoding import encode_data_set
 from amonsul.dicom.levels import Level
@@ -90,6 +90,6 @@ def test_makes_that_stumble_over_wildcards(manufacturer: str, date: str, name: s
 
 def test_a_worklist_is_asked_with_the_keys_as_they_are() -> None:
     tag = STANDARD.tag("ScheduledProcedureStepSequence")
-    made = worklist_identifier({tag: parse_value(tag, [{"Modality": "CT"}])}, STANDARD, "ISO_IR 100")
+    made = identifier_of({tag: parse_value(tag, [{"Modality": "CT"}])}, STANDARD, "ISO_IR 100")
     assert names(made) == ["SpecificCharacterSet", "ScheduledProcedureStepSequence"]
     assert made.ScheduledProcedureStepSequence[0].Modality == "CT"

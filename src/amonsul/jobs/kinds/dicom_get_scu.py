@@ -68,7 +68,7 @@ def get_scu(archive: Archive, client: DicomClient) -> Kind[GetScu]:
             subs = client.get(
                 remote,
                 model,
-                retrieval.identifier(arguments.level, query),
+                retrieval.identifier(arguments.level, query, archive.dictionary, archive.default_encoding),
                 Receiver(archive.blobs.spool, store),
                 sop_classes=tuple(filter(is_valid, expected)),
                 is_cancelled=lambda: running.stopping,

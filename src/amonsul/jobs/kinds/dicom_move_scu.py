@@ -55,7 +55,7 @@ def move_scu(archive: Archive, client: DicomClient, arrivals: MoveArrivals) -> K
                 subs = client.move(
                     arguments.remote,
                     model,
-                    retrieval.identifier(arguments.level, query),
+                    retrieval.identifier(arguments.level, query, archive.dictionary, archive.default_encoding),
                     arguments.target_aet,
                     message_id=message_id,
                     is_cancelled=lambda: running.stopping,

@@ -12,9 +12,10 @@ from pydicom.dataset import Dataset
 
 from amonsul.archive import changes, find
 from amonsul.archive.modalities import Modality, parse_modality
-from amonsul.clients.dimse import MODALITY_WORKLIST_FIND, PATIENT_ROOT_FIND, DicomClient, Outgoing
-from amonsul.clients.identifiers import LEVEL_NAMES, find_identifier, model_of, worklist_identifier
+from amonsul.clients.dimse import MODALITY_WORKLIST_FIND, PATIENT_ROOT_FIND, Outgoing
+from amonsul.clients.identifiers import LEVEL_NAMES, find_identifier, identifier_of, model_of
 from amonsul.dicom import json_tags
+from amonsul.dicom.charsets import writable_charset
 from amonsul.dicom.elements import DataSet, Element, Tag, format_tag
 from amonsul.dicom.identifiers import PATIENT_ID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
 from amonsul.dicom.levels import Level, OrthancId
@@ -150,7 +151,7 @@ def _check_find(services: Services, modality: Modality) -> None:
     archive = services.archive
     keys = {PATIENT_ID: new_uid()}
     identifier = find_identifier(
-        Level.PATIENT, keys, modality.manufacturer, archive.dictionary, archive.settings.default_encoding
+        Level.PATIENT, keys, modality.manufacturer, archive.dictionary, archive.default_encoding
     )
     for _ in services.remotes.client.find(modality, PATIENT_ROOT_FIND, identifier):
         pass
@@ -339,24 +340,25 @@ def find_worklist(services: Services, request: Request) -> Response:
     for name, value in query.items():
         tag = _tag(services, name)
         keys[tag] = parse_value(tag, value, archive.dictionary)
-    identifier = worklist_identifier(keys, archive.dictionary, archive.settings.default_encoding)
+    identifier = identifier_of(keys, archive.dictionary, archive.default_encoding)
     print_tags = json_tags.simplified
     if flag(options, "Short"):
         print_tags = json_tags.short
     elif flag(options, "Full"):
         print_tags = json_tags.full
-    answers = search(services.remotes.client, modality, MODALITY_WORKLIST_FIND, identifier)
+    answers = search(services, modality, MODALITY_WORKLIST_FIND, identifier)
     return json([print_tags(shown_answer(services, answer), archive.dictionary) for answer in answers])
 
 
-def search(client: DicomClient, modality: Modality, model: str, identifier: Dataset) -> Iterator[DataSet]:
+def search(services: Services, modality: Modality, model: str, identifier: Dataset) -> Iterator[DataSet]:
     """Answers of a modality, a bounded number of them; those that are instances bear their UID twice, as clients know.
 
     Raises:
         NoPresentationContext: it does not serve this model.
         NetworkProtocolError: it cannot be reached, or refuses.
     """
-    for number, answer in enumerate(client.find(modality, model, identifier)):
+    found = services.remotes.client.find(modality, model, identifier, default_charset=services.archive.default_encoding)
+    for number, answer in enumerate(found):
         if number >= MAX_ANSWERS:
             logger.warning("%s has more than %d answers; the rest is left out", modality.ae_title, MAX_ANSWERS)
             return
@@ -374,10 +376,10 @@ def _find(services: Services, modality: Modality, level: Level, keys: Mapping[Ta
         wanted,
         modality.manufacturer,
         archive.dictionary,
-        archive.settings.default_encoding,
+        archive.default_encoding,
         only_applicable=True,
     )
-    return list(search(services.remotes.client, modality, model_of(level), identifier))
+    return list(search(services, modality, model_of(level), identifier))
 
 
 def _shown(services: Services, answer: DataSet) -> dict[str, object]:
@@ -388,7 +390,7 @@ def shown_answer(services: Services, answer: DataSet) -> DataSet:
     """An answer for JSON, which is Unicode whatever it was: its character set is told as ours."""
     shown = dict(answer)
     if _SPECIFIC_CHARACTER_SET in shown:
-        shown[_SPECIFIC_CHARACTER_SET] = Element("CS", services.archive.settings.default_encoding)
+        shown[_SPECIFIC_CHARACTER_SET] = Element("CS", writable_charset(services.archive.default_encoding))
     return shown
 
 

@@ -103,10 +103,10 @@ def _search(
         keys,
         remote.manufacturer,
         archive.dictionary,
-        archive.settings.default_encoding,
+        archive.default_encoding,
         only_applicable=flag(body, "Normalize", True),
     )
-    answers = list(search(remotes.client, remote, model_of(level), identifier))
+    answers = list(search(services, remote, model_of(level), identifier))
     query_id = queries.remember(
         archive,
         name,
