@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from amonsul import mapped
 from amonsul.archive import edit, fsck, read, statistics
-from amonsul.archive.compression import compress, inflate, part, pieces
+from amonsul.archive.compression import compress, inflate, part
 from amonsul.archive.context import Archive, Overwrite
 from amonsul.archive.ingest import IngestStatus
 from amonsul.blobs.memory import MemoryBlobs
@@ -31,11 +32,13 @@ def compressing(archive: Archive, **settings: object) -> Archive:
 
 
 def packed(data: bytes) -> bytes:
-    return bytes(compress(MemoryBlobs().spool(), len(data), pieces(memoryview(data)), with_md5=False).spooled.view())
+    return bytes(
+        compress(MemoryBlobs().spool(), len(data), mapped.pieces(memoryview(data)), with_md5=False).spooled.view()
+    )
 
 
 def test_the_form_is_the_size_and_a_zlib_stream() -> None:
-    made = compress(MemoryBlobs().spool(), len(CONTENT), pieces(memoryview(CONTENT)), with_md5=True)
+    made = compress(MemoryBlobs().spool(), len(CONTENT), mapped.pieces(memoryview(CONTENT), 7), with_md5=True)
     data = bytes(made.spooled.view())
     assert struct.unpack("<Q", data[:8]) == (len(CONTENT),)
     assert zlib.decompress(data[8:]) == CONTENT

@@ -247,13 +247,16 @@ def test_an_index_of_a_newer_version_is_refused(database: Database, database_set
 
 def test_a_writer_that_hangs_does_not_hold_up_other_nodes_for_ever(postgresql_server: str) -> None:
     """PostgreSQL ends its transaction for it, and it is done again when it goes on."""
-    settings = PostgresSettings(new_postgresql_database(postgresql_server), idle_transaction_timeout_s=0.2)
-    hanging, other = open_database(settings), open_database(settings)
+    conninfo = new_postgresql_database(postgresql_server)
+    hanging = open_database(PostgresSettings(conninfo, idle_transaction_timeout_s=0.2))
+    other = open_database(PostgresSettings(conninfo))
     has_begun, goes_on = threading.Event(), threading.Event()
     attempts: list[int] = []
 
     def hang(tx: Transaction) -> None:
         attempts.append(len(attempts))
+        if goes_on.is_set():  # from now on it may be as slow as the machine
+            tx.run("SET LOCAL idle_in_transaction_session_timeout = 0")
         tx.run("INSERT INTO properties (name, value) VALUES ('hanging', 'x')")
         has_begun.set()
         goes_on.wait()
@@ -268,6 +271,6 @@ def test_a_writer_that_hangs_does_not_hold_up_other_nodes_for_ever(postgresql_se
     with other.read() as tx:
         found = tx.all("SELECT name, value FROM properties WHERE name IN ('hanging', 'other') ORDER BY name")
     assert found == [("hanging", "done"), ("other", "done")]
-    assert attempts == [0, 1]
+    assert len(attempts) > 1
     hanging.close()
     other.close()

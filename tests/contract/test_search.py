@@ -29,6 +29,7 @@ from amonsul.dicom.query import (
     OrderKey,
     Query,
 )
+from amonsul.errors import ParameterOutOfRange
 from tests.contract.storing import store_instance
 
 NAMES = [
@@ -283,6 +284,15 @@ def test_computed_attributes_are_matched(archive_with_data: Archive) -> None:
     modalities = Tag(search.MODALITIES_IN_STUDY)
     patients = find.count(archive_with_data, Query(Level.PATIENT, (Constraint(modalities, SingleValue("SR")),)))
     assert patients == 2
+
+
+def test_keys_beyond_what_a_statement_takes_are_refused(archive_with_data: Archive) -> None:
+    modalities = Tag(search.MODALITIES_IN_STUDY)
+    some = tuple(f"X{number}" for number in range(400))
+    assert studies(archive_with_data, Constraint(modalities, ListOf((*some, "CT")))) != []
+    for match in (ListOf(tuple(f"X{number}" for number in range(5000))), SingleValue("X" * 100_000)):
+        with pytest.raises(ParameterOutOfRange):
+            studies(archive_with_data, Constraint(modalities, match))
 
 
 def test_a_tag_of_a_lower_level_matches_nothing_unless_it_may_lack(archive_with_data: Archive) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -233,5 +234,11 @@ def test_a_request_goes_out_and_no_redirect_is_followed() -> None:
         thread.join()
         server.server_close()
     assert seen == [("/changed?a=b", f"127.0.0.1:{port}", b"{}")]
-    with pytest.raises(NetworkProtocolError, match="cannot reach"):
-        post(address, b"{}", {}, 1)
+
+
+def test_nobody_there_is_told() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen, nor can anybody else
+        address = WebAddress.parse(f"http://127.0.0.1:{nobody.getsockname()[1]}/")
+        with pytest.raises(NetworkProtocolError, match="cannot reach"):
+            post(address, b"{}", {}, 30)

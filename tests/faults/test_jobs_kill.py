@@ -93,11 +93,17 @@ class Scene:
 
     def hang(self, process: subprocess.Popen[str]) -> None:
         """Stop a process, but not while it is writing: then nobody else could write."""
-        os.kill(process.pid, signal.SIGSTOP)
+        self.stop(process)
         while not self._writable():
             os.kill(process.pid, signal.SIGCONT)
             time.sleep(0.005)
-            os.kill(process.pid, signal.SIGSTOP)
+            self.stop(process)
+
+    def stop(self, process: subprocess.Popen[str]) -> None:
+        """Let a process do nothing until it is told to go on; return when it has stopped, for that takes a moment."""
+        os.kill(process.pid, signal.SIGSTOP)
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
 
     def _writable(self) -> bool:
         if isinstance(self.settings, PostgresSettings):
@@ -182,7 +188,7 @@ def test_another_process_finishes_the_jobs_of_one_that_was_killed(scene: Scene) 
 
 def test_a_process_that_hung_longer_than_its_lease_changes_nothing_when_it_comes_back(scene: Scene) -> None:
     hung, heir = scene.process(concurrent_jobs=20, lease_s=1), scene.process(concurrent_jobs=20, lease_s=1)
-    os.kill(heir.pid, signal.SIGSTOP)
+    scene.stop(heir)
     scene.halfway(hung, 20)
     scene.hang(hung)
     os.kill(heir.pid, signal.SIGCONT)

@@ -237,7 +237,7 @@ def threads_and_files() -> tuple[int, int]:
     max_examples=max(SEQUENCES // 10, 100),
     deadline=None,
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.sampled_from(STEPS), max_size=8), st.booleans())
 def test_a_server_ends_any_sequence(door: Door, steps: list[bytes], begins_well: bool) -> None:

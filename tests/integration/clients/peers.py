@@ -49,11 +49,13 @@ def free_port() -> int:
     """A port that nobody listens on, and that stays free until the program which is told of it takes it.
 
     The system draws the ports of outgoing connections, and those of servers that ask for port 0, from the range of
-    its own; a port below that range is not handed to anyone in between.
+    its own; a port beside that range is not handed to anyone in between. Where it has taken all, chance must do.
     """
-    first_of_the_system = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    beside = [port for port in range(10_000, 65_536) if not first <= port <= last]
+    chance = random.Random()  # not the one that others have seeded
     while True:
-        port = random.randrange(10_000, first_of_the_system)
+        port = chance.choice(beside or range(10_000, 65_536))
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("", port))
             return port
@@ -87,7 +89,8 @@ def _pieces(path: Path) -> Iterator[bytes]:
 @contextlib.contextmanager
 def client(settings: ScuSettings | None = None, **more: object) -> Iterator[DicomClient]:
     """A client that is closed at the end."""
-    made = DicomClient(settings or ScuSettings(ae_title=AE_TITLE, timeout_s=PATIENCE_S), **more)  # type: ignore[arg-type]
+    kept = ScuSettings(ae_title=AE_TITLE, timeout_s=PATIENCE_S, association_close_delay_s=PATIENCE_S)
+    made = DicomClient(settings or kept, **more)  # type: ignore[arg-type]
     try:
         yield made
     finally:

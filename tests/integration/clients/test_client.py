@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from pydicom.dataset import Dataset
 
 from amonsul.archive.modalities import Modality
 from amonsul.blobs.spool import Spool, Spooled
+from amonsul.clients import association as association_module
+from amonsul.clients.association import Association
 from amonsul.clients.dimse import (
     MODALITY_WORKLIST_FIND,
     PATIENT_ROOT_GET,
@@ -22,6 +25,7 @@ from amonsul.clients.dimse import (
     STUDY_ROOT_GET,
     STUDY_ROOT_MOVE,
     MoveOriginator,
+    Outgoing,
     Receiver,
     ScuSettings,
 )
@@ -148,6 +152,44 @@ def test_a_remote_that_takes_only_uncompressed_images_gets_them_transcoded() -> 
     received = pydicom.dcmread(io.BytesIO(data), force=True)
     assert received.SOPInstanceUID == pydicom.dcmread(path_of("MR_small_RLE.dcm")).SOPInstanceUID
     assert len(received.PixelData) == 64 * 64 * 2
+
+
+def test_a_remote_that_leaves_during_a_long_transcoding_is_called_again() -> None:
+    """As one does that waits half a minute for the next message, of which the transcoding took five."""
+    peer = Pynetdicom()
+    transcode = transcoder(in_memory, LocalCodecs())
+
+    def slowly(instance: Outgoing, accepted: Sequence[str]) -> Outgoing:
+        transcoded = transcode(instance, accepted)
+        assert peer.server is not None
+        associations = peer.server.active_associations
+        peer.abort_all()
+        for association in associations:
+            association.join(PATIENCE_S)
+        return transcoded
+
+    with pynetdicom_server(peer, UNCOMPRESSED) as modality, client(transcode=slowly) as scu:
+        (outcome,) = scu.store(modality, [outgoing(path_of("MR_small_RLE.dcm"))])
+    assert outcome.is_stored
+    assert len(peer.stored) == 1
+    assert peer.events.count("association") == 2
+
+
+def test_who_was_sent_much_has_time_to_put_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(association_module, "PUT_AWAY_PER_S", 0.001)
+    waits: list[float] = []
+    read = Association._read
+
+    def noting(self: Association, deadline: float | None) -> None:
+        assert deadline is not None
+        waits.append(deadline - time.monotonic())
+        read(self, deadline)
+
+    monkeypatch.setattr(Association, "_read", noting)
+    with pynetdicom_server(Pynetdicom()) as modality, client() as scu:
+        list(scu.store(modality, [outgoing(path_of("CT_small.dcm"))]))
+    assert waits[0] <= PATIENCE_S  # for the association
+    assert max(waits) > 30_000_000  # for the answer to 38 KB
 
 
 def test_without_transcoding_an_image_is_left_out_and_the_others_are_sent() -> None:

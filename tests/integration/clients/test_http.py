@@ -131,6 +131,73 @@ def test_a_silent_server_is_given_up() -> None:
         HttpClient(HttpSettings(timeout_s=0.05)).request(WebServer(host.url), "GET", "x")
 
 
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_interim_answers_are_not_waited_over_forever() -> None:
+    def talk(link: socket.socket, _: int) -> None:
+        read_request(link)
+        while True:
+            link.sendall(INTERIM)
+
+    with Host(talk) as host, pytest.raises(NetworkProtocolError, match="does not come to its end"):
+        HttpClient().request(WebServer(host.url), "GET", "x")
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nX: ", INTERIM + b"HTTP/1.1 200 OK\r\nX: "])
+def test_a_head_that_comes_byte_by_byte_is_not_waited_for_forever(
+    monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    monkeypatch.setattr(client_module, "_HEAD_S", 0.05)
+
+    def talk(link: socket.socket, _: int) -> None:
+        read_request(link)
+        link.sendall(beginning)
+        while True:
+            link.sendall(b"a")
+            threading.Event().wait(0.01)
+
+    with Host(talk) as host, pytest.raises(NetworkProtocolError, match="does not come to its end"):
+        HttpClient().request(WebServer(host.url), "GET", "x")
+
+
+def test_an_answer_in_single_bytes_is_an_answer() -> None:
+    def talk(link: socket.socket, _: int) -> None:
+        while read_request(link):
+            for byte in INTERIM + OK:
+                link.sendall(bytes((byte,)))
+
+    with Host(talk) as host:
+        with HttpClient().session(WebServer(host.url)) as session:
+            for _ in range(2):
+                assert session.request("GET", "x").body == b"{}"
+        assert host.connections == 1
+
+
+@pytest.mark.parametrize("length", [1000, None])
+def test_who_was_sent_much_has_time_to_put_it_away(monkeypatch: pytest.MonkeyPatch, length: int | None) -> None:
+    monkeypatch.setattr(client_module, "PUT_AWAY_PER_S", 1)
+    timeouts: list[float | None] = []
+    settimeout = socket.socket.settimeout
+
+    def noting(link: socket.socket, timeout_s: float | None) -> None:
+        timeouts.append(timeout_s)
+        settimeout(link, timeout_s)
+
+    monkeypatch.setattr(socket.socket, "settimeout", noting)
+
+    def talk(link: socket.socket, _: int) -> None:
+        received = b""
+        while bytes(1000) not in received:
+            received += link.recv(65536)
+        link.sendall(OK)
+
+    with Host(talk) as host:
+        body = Body(lambda: (length, [bytes(1000)]), "a/b")
+        assert HttpClient().request(WebServer(host.url, timeout_s=30), "POST", "x", body).status == 200
+    assert [each for each in timeouts if each != 60][-2:] == [1030, 30]
+
+
 FORBIDDEN = [
     "http://169.254.169.254/latest/meta-data/",
     "http://[::ffff:169.254.169.254]/",

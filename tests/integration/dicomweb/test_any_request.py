@@ -21,6 +21,7 @@ from amonsul.dicom import vrs
 from amonsul.web.dicomweb.routes import dicom_web_routes
 from amonsul.web.dicomweb.settings import DicomWebSettings
 
+_SLOW_AND_SHARED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 _EXAMPLES = int(os.environ.get("AMONSUL_TEST_EXAMPLES", "150"))
 _FILES = ("CT_small.dcm", "SC_rgb_rle_2frame.dcm", "rtplan.dcm", "JPEG2000.dcm", "reportsi.dcm")
 
@@ -90,7 +91,7 @@ def stored(client: httpx.Client) -> list[dict[str, str]]:
 
 
 @given(_requests())
-@settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=_SLOW_AND_SHARED)
 def test_no_request_is_a_failure_of_the_server(
     client: httpx.Client,
     stored: list[dict[str, str]],

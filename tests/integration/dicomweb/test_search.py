@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -133,6 +134,35 @@ def test_the_same_in_xml(filled: httpx.Client) -> None:
     assert all(b"NativeDicomModel" in data for _, data in parts)
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/dicom+json;q=0, */*", "multipart/related"),
+        ("application/dicom+xml;q=0.5, application/json;q=0.4", "multipart/related"),
+        ("application/dicom+xml;q=0, */*", "application/dicom+json"),
+        ("text/html", "application/dicom+json"),
+        ("image/png, multipart/related", "application/dicom+json"),
+    ],
+)
+def test_answers_are_json_unless_xml_is_wanted(client: httpx.Client, accept: str, kind: str) -> None:
+    store(client, dicom_file())
+    answer = client.get("/dicom-web/studies", headers={"accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].partition(";")[0] == kind
+
+
+@pytest.mark.parametrize("plus", ["+", "%2B"])
+def test_media_types_in_the_query_go_first(client: httpx.Client, plus: str) -> None:
+    store(client, dicom_file())
+    for path in ("studies", f"studies/{ROOT}.1.1/metadata"):
+        url = f"/dicom-web/{path}?accept=application/dicom{plus}"
+        kinds = [
+            client.get(url + name, headers={"accept": "image/png"}).headers["content-type"].partition(";")[0]
+            for name in ("json", "xml")
+        ]
+        assert kinds == ["application/dicom+json", "multipart/related"]
+
+
 def test_a_limit_of_the_server_is_told(services: Services) -> None:
     limited = Services(services.archive, WebSettings(dicom_web=DicomWebSettings(maximum_results=2)))
     with serving_archive(limited) as served, httpx.Client(base_url=served.url) as client:
@@ -141,6 +171,57 @@ def test_a_limit_of_the_server_is_told(services: Services) -> None:
         assert len(answer.json()) == 2
         assert answer.headers["warning"].startswith("299 ")
         assert "warning" not in client.get("/dicom-web/studies?limit=1").headers
+        assert "warning" not in client.get("/dicom-web/studies?offset=1").headers
+
+
+@pytest.mark.parametrize("query", ["", "RequestAttributesSequence.RequestedProcedureID=RP1"])
+def test_a_limit_of_searches_elsewhere_is_told_too(services: Services, query: str) -> None:
+    requested = Dataset()
+    requested.RequestedProcedureID = "RP1"
+    attributes = {"RequestAttributesSequence": Sequence([requested])}
+    information = dataclasses.replace(services.information, limit_find_results=2)
+    with (
+        serving_archive(Services(services.archive, information=information)) as served,
+        httpx.Client(base_url=served.url) as client,
+    ):
+        store(client, *(dicom_file(patient, attributes=attributes) for patient in (1, 2, 3)))
+        answer = client.get(f"/dicom-web/series?{query}")
+        assert len(answer.json()) == 2
+        assert answer.headers["warning"].startswith("299 ")
+        assert "warning" not in client.get(f"/dicom-web/series?{query}&offset=1").headers
+        assert "warning" not in client.get(f"/dicom-web/series?{query}&limit=1").headers
+
+
+def test_one_item_must_match_all_keys_of_a_sequence(client: httpx.Client) -> None:
+    items = []
+    for number in (1, 2):
+        item = Dataset()
+        item.RequestedProcedureID = f"RP{number}"
+        item.ScheduledProcedureStepID = f"SPS{number}"
+        items.append(item)
+    store(client, dicom_file(attributes={"RequestAttributesSequence": Sequence(items)}))
+    path = "series?RequestAttributesSequence.RequestedProcedureID=RP1&00400275.ScheduledProcedureStepID="
+    assert len(search(client, path + "SPS1")) == 1
+    assert len(search(client, path + "SPS2")) == 0
+    assert len(search(client, path)) == 1
+
+
+@pytest.mark.parametrize(("sensitive", "count"), [(True, 0), (False, 1)])
+def test_case_in_sequences_matters_if_the_operator_says_so(services: Services, sensitive: bool, count: int) -> None:
+    item = Dataset()
+    item.PersonName = "Doe^Jane"
+    settings = WebSettings(dicom_web=DicomWebSettings(qido_case_sensitive=sensitive))
+    with serving_archive(Services(services.archive, settings)) as served, httpx.Client(base_url=served.url) as client:
+        store(client, dicom_file(attributes={"VerifyingObserverSequence": Sequence([item])}))
+        assert len(search(client, "instances?VerifyingObserverSequence.PersonName=DOE^JANE")) == count
+
+
+def test_urls_of_odd_identifiers_lead_to_what_they_name(client: httpx.Client) -> None:
+    store(client, dicom_file(attributes={"StudyInstanceUID": "1.2 3", "SeriesInstanceUID": "1.2?4"}))
+    for path in ("studies", "series", "instances"):
+        (found,) = search(client, path)
+        (url,) = found["00081190"]["Value"]
+        assert len(client.get(f"{url}/metadata").json()) == 1
 
 
 def test_a_page_takes_a_fixed_number_of_statements(

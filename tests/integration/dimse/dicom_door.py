@@ -95,10 +95,11 @@ class Door:
         def change() -> None:
             server = self.server
             assert server is not None
-            server._house = replace(server._house, settings=replace(server._house.settings, **limits))  # type: ignore[arg-type]  # numbers, by name
+            settings = replace(server._house.settings, **limits)  # type: ignore[arg-type]  # numbers, by name
+            server._house = replace(server._house, settings=settings)
             for peer in server._peers:
-                peer._settings = server._house.settings
-                peer._connection._artim_timeout_s = peer._settings.artim_timeout_s
+                peer._settings = settings
+                peer._connection._artim_timeout_s = settings.artim_timeout_s
                 peer._arm()
 
         self.call(change)

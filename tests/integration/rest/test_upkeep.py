@@ -52,6 +52,8 @@ def test_a_stream_that_makes_no_sense(client: httpx.Client) -> None:
     assert client.get("/changes/stream?since=x").status_code == 400
     assert client.get("/changes/stream", headers={"Last-Event-ID": "-1"}).status_code == 400
     assert client.get("/changes/stream?since=0&type=Nothing").status_code == 400
+    for number in ("1" * 30, "0" * 20 + "9" * 20, "0" * 5000):
+        assert client.get(f"/changes/stream?since={number}").status_code == 400
 
 
 def test_streams_end_with_the_server(archive: Archive) -> None:

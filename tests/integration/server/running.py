@@ -33,6 +33,7 @@ class Running:
     dicom_port: int = 0
     lines: list[str] = field(default_factory=list)
     _said: threading.Condition = field(default_factory=threading.Condition)
+    _listener: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -56,9 +57,12 @@ class Running:
         assert self._has(text), f"the server ended:\n{self.log}"
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and answer the exit status."""
+        """Send a signal and answer the exit status; then the log is complete."""
         self.process.send_signal(number)
-        return self.process.wait(START_S)
+        status = self.process.wait(START_S)
+        if self._listener is not None:
+            self._listener.join(START_S)
+        return status
 
     def kill(self) -> None:
         """End it as a power cut would, and wait until it is gone."""
@@ -129,7 +133,8 @@ def start(folder: Path, options: Mapping[str, object] | None = None, *arguments:
         env={name: value for name, value in os.environ.items() if not name.startswith("ORTHANC")},
     )
     running = Running(process)
-    threading.Thread(target=running._listen, daemon=True).start()
+    running._listener = threading.Thread(target=running._listen, daemon=True)
+    running._listener.start()
     return running
 
 

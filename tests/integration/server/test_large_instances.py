@@ -99,3 +99,21 @@ def test_a_large_instance_that_is_transcoded_on_the_way_in_adds_little_memory(tm
         assert client.get(f"/instances/{stored['ID']}/metadata/TransferSyntax").text == RLE
         with adds_little(server, "transcoding back"):
             assert swallow(client, f"/instances/{stored['ID']}/file?transcode=1.2.840.10008.1.2.1") > SIDE * SIDE * 2
+
+
+@pytest.mark.slow
+def test_compressing_a_large_file_adds_little_memory(tmp_path: Path) -> None:
+    data = large()
+    with (
+        serving(tmp_path, {"StorageCompression": True}) as server,
+        httpx.Client(base_url=server.url, timeout=600) as client,
+    ):
+        client.post("/instances", content=image(landscape(64, 64, 12), SOPInstanceUID="1.2.3.9")).raise_for_status()
+        with adds_little(server, "compressing on the way in"):
+            stored = upload(client, data)
+        attachment = f"/instances/{stored['ID']}/attachments/dicom"
+        for operation in ("uncompress", "compress", "verify-md5"):
+            with adds_little(server, operation):
+                client.post(f"{attachment}/{operation}").raise_for_status()
+        with adds_little(server, "inflating"):
+            assert swallow(client, f"{attachment}/data") == len(data)

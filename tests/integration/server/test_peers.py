@@ -153,7 +153,8 @@ def test_a_key_in_a_token_opens_the_door_of_a_peer(tmp_path: Path) -> None:
         sent = here.post("/dicom-web/servers/other/stow", json={"Resources": [study], "Synchronous": True}).json()
         assert sent["InstancesCount"] == str(COUNT)
         told = [here.get(path).text for path in ("/peers?expand", "/jobs?expand", "/system", "/changes")]
-        assert "pkcs11:" in one.log
+        one.wait_for("pkcs11:")
+        assert one.stop() == 0
         assert PIN not in "".join(told) + one.log
 
 
@@ -164,6 +165,7 @@ def test_a_refused_pin_is_not_tried_again(tmp_path: Path) -> None:
             answer = here.get("/peers/other/system")
             assert answer.status_code == 400
             assert "the PIN was refused" in answer.json()["Details"]
+        assert one.stop() == 0
         assert one.log.count("the token refused the PIN") == 1
         assert wrong not in one.log
 

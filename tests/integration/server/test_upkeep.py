@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -109,10 +110,12 @@ def test_a_webhook_is_told_what_happened_while_the_server_was_killed(tmp_path: P
         with serving(tmp_path, options) as server, server.client() as client:
             study = client.post("/instances", content=instance_file(1)).json()["ParentStudy"]
             assert told.get(timeout=START_S) == (True, ["NewStudy"])
-        with socket.create_server(("127.0.0.1", 0)) as closed:  # nobody listens there afterwards
-            nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-        away = {"Amonsul": {"Webhooks": {"ris": {**hook, "Url": nowhere}}}}
-        with serving(tmp_path, away) as server, server.client() as client:
+        with socket.socket() as nobody, contextlib.ExitStack() as stack:
+            nobody.bind(("127.0.0.1", 0))  # and does not listen, nor can anybody else
+            nowhere = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+            away = {"Amonsul": {"Webhooks": {"ris": {**hook, "Url": nowhere}}}}
+            server = stack.enter_context(serving(tmp_path, away))
+            client = stack.enter_context(server.client())
             client.put(f"/studies/{study}/metadata/1024", content=b"x")
             server.wait_for("is tried again")
             client.delete(f"/studies/{study}")

@@ -58,3 +58,10 @@ def test_any_text_is_read(text: str) -> None:
     for one in parse_accept(text):
         assert 0 < one.quality <= 1
         assert "/" in one.name
+
+
+def test_a_range_does_not_accept_what_has_no_weight() -> None:
+    assert choose(parse_accept("image/jpeg;q=0, image/*"), ("image/jpeg", "image/png")) == "image/png"
+    assert choose(parse_accept("image/png;q=0.0, */*"), ("image/png",)) is None
+    parts = 'multipart/related; type="image/jpeg";q=0, */*'
+    assert choose(parse_accept(parts), ("multipart/related",)) == "multipart/related"
