@@ -27,7 +27,18 @@ from amonsul.database.metadata import CORE_NAMES
 from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.dicom.matching import ListOf, Match, Phonetic, Range, SingleValue, Universal, WildCard, folded, normalize
+from amonsul.dicom.matching import (
+    MAX_PATTERN_LENGTH,
+    ListOf,
+    Match,
+    Phonetic,
+    Range,
+    SingleValue,
+    Universal,
+    WildCard,
+    folded,
+    normalize,
+)
 from amonsul.dicom.query import (
     Cast,
     Constraint,
@@ -37,6 +48,7 @@ from amonsul.dicom.query import (
     OrderKey,
     Query,
 )
+from amonsul.errors import ParameterOutOfRange
 
 MODALITIES_IN_STUDY: Final = 0x00080061
 SOP_CLASSES_IN_STUDY: Final = 0x00080062
@@ -71,6 +83,8 @@ _ALL_ROWS = (1 << 62) - 1
 _LISTS = frozenset({MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY})
 _TRIGRAM = 3
 _TEXT_RUN = re.compile(r"[^*?]{3,}")
+_MOST_ALTERNATIVES = 500
+"""Patterns that one condition tries."""
 _SAMPLE = 64
 """Rows that tell which trigrams are common."""
 
@@ -167,6 +181,9 @@ def prepare(
         metadata_numbers: of the names in use.
         headers: whether attributes may be looked up in the stored headers.
         indexed: attributes without a column that have an index of their own, see `tag_indexes`.
+
+    Raises:
+        ParameterOutOfRange: a key is more than a statement takes.
     """
     search = Search(query)
     for constraint in query.constraints:
@@ -351,6 +368,9 @@ def _on_list(search: Search, constraint: Constraint, dialect: Dialect) -> None:
     """ModalitiesInStudy or SOPClassesInStudy: the column holds all values between backslashes.
 
     For a patient those of all studies count; a star may span values.
+
+    Raises:
+        ParameterOutOfRange: there are more values, or longer ones, than a statement takes.
     """
     _, column = COMPUTED[constraint.tag]
     match = constraint.match
@@ -365,6 +385,8 @@ def _on_list(search: Search, constraint: Constraint, dialect: Dialect) -> None:
         case _:
             search.residual.append(constraint)
             return
+    if len(patterns) > _MOST_ALTERNATIVES or max(map(len, patterns)) > MAX_PATTERN_LENGTH:
+        raise ParameterOutOfRange("A key for the modalities or SOP classes of a study is too long")
     alternatives = []
     params: dict[str, SqlValue] = {}
     for pattern in patterns:
