@@ -7,6 +7,7 @@ all processes of the archive; changes of resources deleted in the meantime are n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
@@ -23,6 +24,7 @@ _PAUSES_TO_COMMENT: Final = 30
 """After so many pauses in a row the client, and whatever is on the way to it, is shown that we are there."""
 _PAGE: Final = 500
 _LARGEST: Final = (1 << 62) - 1
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
 
 
 def stream_changes(services: Services, request: Request) -> Response:
@@ -43,7 +45,7 @@ def _since(request: Request) -> int | None:
     text = request.header(b"last-event-id") or request.query.get("since")
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or int(text[:20]) > _LARGEST:
+    if not _NUMBER.fullmatch(text) or int(text) > _LARGEST:
         raise ParameterOutOfRange(f"not the number of a change: {text[:40]}")
     return int(text)
 
