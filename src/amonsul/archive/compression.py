@@ -29,11 +29,6 @@ class Compressed(NamedTuple):
     md5: str
 
 
-def pieces(data: memoryview) -> Iterator[memoryview]:
-    """Bytes in memory, or mapped, in pieces."""
-    return (data[at : at + _PIECE] for at in range(0, len(data), _PIECE))
-
-
 def compress(spool: Spool, size: int, data: Iterable[bytes | memoryview], *, with_md5: bool) -> Compressed:
     """Fill a spool with the compressed form of `size` bytes.
 

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from amonsul.archive.compression import PREFIX, compress, inflate, pieces
+from amonsul import mapped
+from amonsul.archive.compression import PREFIX, compress, inflate
 from amonsul.archive.context import Archive
 from amonsul.archive.digest import DIGESTS
 from amonsul.blobs.spool import Spooled
@@ -45,7 +46,7 @@ def stage(archive: Archive, spooled: Spooled, content_type: int, *, compressed: 
     try:
         if settings.compression if compressed is None else compressed:
             spool = archive.blobs.spool(_NO_LIMIT)
-            packed = compress(spool, size, pieces(spooled.view()), with_md5=settings.store_md5)
+            packed = compress(spool, size, mapped.pieces(spooled.view()), with_md5=settings.store_md5)
             blob = archive.blobs.stage(packed.spooled)
         else:
             packed = None
