@@ -281,6 +281,10 @@ class TlsLink:
                 )
             )
 
+    def settimeout(self, timeout_s: float | None) -> None:
+        """Longest wait for the server from now on; None for no bound."""
+        self._link.settimeout(timeout_s)
+
     def makefile(self, mode: str) -> io.BufferedReader:
         """What comes, as a file; the connection is open until this is closed, too."""
         assert mode == "rb"

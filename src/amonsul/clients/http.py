@@ -3,7 +3,7 @@
 A session is with one server, on one connection that is kept while it is used. Where it may go is decided in
 `clients.web_address`: http and https, no address that could be turned against us. No redirect is followed, so
 credentials go nowhere but to the server they are for. What the other side answers is bounded: its length, unless it is
-read piece by piece, and how slowly it may come.
+read piece by piece, and how slowly it may come. Before its first byte there is time to put away what was sent.
 
 A kept connection may end at any moment between two requests. A request that finds it so is sent once more on a new one;
 what is sent here can be sent twice: queries, and instances that their receiver knows by their identifiers.
@@ -14,7 +14,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import io
 import logging
+import math
 import re
 import socket
 import ssl
@@ -32,7 +34,7 @@ from amonsul.blobs.store import InFile
 from amonsul.clients.gnutls import TlsLink
 from amonsul.clients.pkcs11 import TokenSettings, token
 from amonsul.clients.web_address import WebAddress, dial, is_allowed
-from amonsul.clients.wire import SocketWriter
+from amonsul.clients.wire import PUT_AWAY_PER_S, SocketWriter
 from amonsul.errors import BadSequenceOfCalls, InexistentFile, NetworkProtocolError, ParameterOutOfRange
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,11 @@ _PIECE: Final = 256 << 10
 _SLOWEST: Final = 1024
 """Bytes per second that an answer brings on average, once it was waited for long enough."""
 _LONG_ENOUGH_S: Final = 60.0
-_LONGEST_HEAD: Final = 16 << 10
+_LONGEST_HEAD: Final = 64 << 10
+_HEAD_S: Final = 60.0
+"""From the first byte of a head to its end."""
+_MOST_INTERIM: Final = 20
+"""Interim answers before the answer."""
 _CONTEXTS_KEPT: Final = 64
 
 Secure = Callable[[socket.socket, str], ssl.SSLSocket | TlsLink]
@@ -228,6 +234,65 @@ class Incoming:
 
     def __repr__(self) -> str:
         return f"<Incoming {self.status} from {self._server}>"
+
+
+class _Counted:
+    """Pieces of a body, and how many bytes have gone."""
+
+    def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
+        self._pieces = pieces
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        for piece in self._pieces:
+            yield piece
+            self.size += len(piece)
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose head is bounded as a whole: the library bounds each line, and waits for each byte anew."""
+
+    def begin(self) -> None:
+        stream = self.fp
+        self.fp = _Head(stream)  # type: ignore[assignment]  # of a stream, it has what is asked for here
+        try:
+            super().begin()
+        finally:
+            self.fp = stream
+
+
+class _Head:
+    """The lines of a head, and of the interim answers before it (RFC 9110 §15.2)."""
+
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self._stream = stream
+        self._size = 0
+        self._interim = 0
+        self._began: float | None = None  # when the first byte of this head had come
+
+    def readline(self, limit: int) -> bytes:
+        """The next line, or what there is of it."""
+        line = bytearray()
+        while not line.endswith(b"\n") and len(line) < limit:
+            waiting = self._stream.peek(1)  # type: ignore[attr-defined]  # waits for one piece at most
+            if not waiting:
+                break
+            now = time.monotonic()
+            self._began = self._began or now
+            end = min(waiting.find(b"\n") + 1 or len(waiting), limit - len(line))
+            line += self._stream.read(end)
+            self._size += end
+            too_long = self._size > _LONGEST_HEAD or self._interim > _MOST_INTERIM
+            if too_long or now - self._began > _HEAD_S:
+                raise http.client.HTTPException("the head of the answer does not come to its end")
+        if not line.rstrip(b"\r\n"):
+            self._interim += 1
+            self._began = None
+        return bytes(line)
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
 
 
 class HttpClient:
@@ -428,6 +493,7 @@ class Session:
             target = f"http://{self._address.authority}{target}"
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         length, pieces = (0, None) if body is None else body.open()
+        sent = _Counted(pieces or ())
         for name, value in self._headers(body, length, headers).items():
             connection.putheader(name, value)
         try:
@@ -435,8 +501,9 @@ class Session:
                 connection.endheaders()
                 SocketWriter(connection.sock, self._timeout_s or 0).write_file(pieces.fileno(), 0, length)
                 measures.READ_BYTES.inc(length)
+                sent.size = length
             else:
-                connection.endheaders(pieces, encode_chunked=length is None)
+                connection.endheaders(None if pieces is None else sent, encode_chunked=length is None)
         except (BrokenPipeError, ConnectionResetError):
             # A server may refuse before it has read everything; what it said is worth more than that it hung up.
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -444,7 +511,16 @@ class Session:
                 refusal.will_close = True
                 return refusal
             raise
-        return connection.getresponse()
+        return self._answer(connection, sent.size)
+
+    def _answer(self, connection: http.client.HTTPConnection, sent_size: int) -> http.client.HTTPResponse:
+        """The head of the answer to a request with a body of so many bytes."""
+        link = connection.sock
+        if self._timeout_s:
+            link.settimeout(self._timeout_s + sent_size / PUT_AWAY_PER_S)
+        response = connection.getresponse()
+        link.settimeout(self._timeout_s)
+        return response
 
     def _headers(self, body: Body | None, length: int | None, more: Mapping[str, str]) -> dict[str, str]:
         proxy = self._client.settings.proxy
@@ -484,6 +560,7 @@ class Session:
             link.close()
             raise
         connection = http.client.HTTPConnection(address.host, address.port, timeout=self._timeout_s)
+        connection.response_class = _Response
         connection.sock = secured or link
         connection.auto_open = 0  # it would connect by itself, to whatever the name means by then
         return connection
@@ -519,9 +596,10 @@ def _tunnel(link: socket.socket, address: WebAddress, proxy: Proxy) -> None:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     link.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
     head = bytearray()
+    deadline = time.monotonic() + (link.gettimeout() or math.inf)
     while not head.endswith(b"\r\n\r\n"):
         byte = link.recv(1)  # not one more: what follows belongs to TLS
-        if not byte or len(head) > _LONGEST_HEAD:
+        if not byte or len(head) > _LONGEST_HEAD or time.monotonic() > deadline:
             raise OSError("the proxy does not answer as one")
         head += byte
     parts = head.split(b" ", 2)

@@ -26,6 +26,10 @@ SIDE_BY_SIDE: Final = 1 << 20
 JOINED: Final = 128 << 10
 """The same where they must be."""
 
+PUT_AWAY_PER_S: Final = 10 << 20
+"""Bytes per second of what was sent that a remote is granted to put away, beside the usual time for its answer: who
+takes 2 GB within seconds may have to wait for its disk."""
+
 _NO_SENDFILE: Final = frozenset((errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP))
 """How a system says that it cannot send a file of this file system."""
 
