@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from amonsul.clients.wire import JOINED, SIDE_BY_SIDE, Batch, SocketWriter, batches
+from amonsul.clients.wire import JOINED, PUT_AWAY_PER_S, SIDE_BY_SIDE, Batch, SocketWriter, batches
 from amonsul.errors import NetworkProtocolError
 from amonsul.protocols.dimse.commands import (
     AnyResponse,
@@ -125,6 +125,7 @@ class Association:
         self._buffer = memoryview(bytearray(_READ_SIZE))
         self._timeout_s = timeout_s
         self._max_pdu_length = 0
+        self._sent_size = 0  # of the last message, in bytes
         self._tried: frozenset[tuple[str, str]] = frozenset()
         self._peeked: UpperLayerEvent | None = None
 
@@ -219,6 +220,10 @@ class Association:
         accepted = {(context.abstract_syntax, context.transfer_syntax) for context in self.contexts.values()}
         return all(pair in self._tried or pair in accepted for pair in needed)
 
+    def agrees_with(self, other: Association) -> bool:
+        """Whether messages that were prepared for another association can be sent on this one."""
+        return self.contexts == other.contexts and self._max_pdu_length == other._max_pdu_length
+
     def set_timeout(self, timeout_s: float) -> None:
         """Longest wait for each answer from now on; 0 is no limit."""
         self._timeout_s = timeout_s
@@ -282,15 +287,18 @@ class Association:
             raise
 
     def _write(self, made: Iterable[Batch]) -> None:
+        self._sent_size = 0
         if isinstance(self._socket, ssl.SSLSocket):
             self._socket.settimeout(self._timeout_s or None)
-            for parts, _ in made:
+            for parts, size in made:
                 self._socket.sendall(b"".join(parts))
+                self._sent_size += size
         else:
             self._socket.settimeout(0.0)
             writer = SocketWriter(self._socket, self._timeout_s)
             for parts, size in made:
                 writer.write(parts, size)
+                self._sent_size += size
 
     def _flush(self) -> None:
         data = self._connection.data_to_send()
@@ -428,7 +436,9 @@ class Association:
                 raise self._broken(f"unexpected {type(event).__name__}")
 
     def _next_event(self) -> UpperLayerEvent:
-        deadline = time.monotonic() + self._timeout_s if self._timeout_s else None
+        deadline = None
+        if self._timeout_s:
+            deadline = time.monotonic() + self._timeout_s + self._sent_size / PUT_AWAY_PER_S
         while True:
             event, self._peeked = self._peeked, None
             if event is None:

@@ -807,8 +807,22 @@ class _Hold:
         self.is_stale = self.awaits = False
 
     def send(self, ready: _Ready) -> None:
+        if self.association.has_news():
+            self._replace_left()
         self.awaits = True
         self.association.send_prepared(ready.message)
+
+    def _replace_left(self) -> None:
+        """The remote left the association while nothing was sent: making an instance ready may take minutes.
+
+        What was made ready goes out on a new one, if the remote agrees to the same things again.
+        """
+        left, new = self.association, self._open_new()
+        if not new.agrees_with(left):
+            new.release()
+            return
+        left.abort()
+        self._association = new
 
     def receive_outcome(self, ready: _Ready) -> Outcome:
         response = self.association.receive_response(ready.message_id)
