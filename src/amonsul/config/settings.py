@@ -579,6 +579,8 @@ def system_information(configuration: Configuration) -> SystemInformation:
         case_sensitive_pn=configuration.flag("CaseSensitivePN"),
         limit_find_results=configuration.number("LimitFindResults"),
         limit_find_instances=configuration.number("LimitFindInstances"),
+        serves_dicom=configuration.flag("DicomServerEnabled"),
+        serves_worklists=configuration.flag("Worklists.Enable"),
     )
 
 

@@ -133,3 +133,5 @@ class SystemInformation:
     case_sensitive_pn: bool = False
     limit_find_results: int = 0
     limit_find_instances: int = 0
+    serves_dicom: bool = True
+    serves_worklists: bool = False

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from pynetdicom import AE, BasicWorklistManagementPresentationContexts, QueryRetrievePresentationContexts
 
 from tests.integration.rest.certificates import make_certificates
 from tests.integration.server.dicom_client import Peer, Rejected
@@ -94,6 +95,25 @@ def test_the_dicom_door_knows_its_peers(tmp_path: Path) -> None:
             assert peer.echo() == 0
         with server.client() as client:
             assert client.get("/statistics").json()["CountInstances"] == 0
+
+
+@pytest.mark.parametrize("with_worklists", [False, True])
+def test_the_conformance_statement_names_what_the_dicom_door_provides(tmp_path: Path, with_worklists: bool) -> None:
+    (tmp_path / "worklists").mkdir()
+    options = {"Worklists": {"Enable": with_worklists, "Directory": str(tmp_path / "worklists")}}
+    with serving(tmp_path, options) as server, server.client() as client:
+        statement = client.get("/tools/dicom-conformance").text
+        entity = AE()
+        for model in (*QueryRetrievePresentationContexts, *BasicWorklistManagementPresentationContexts):
+            entity.add_requested_context(model.abstract_syntax or "")
+        for uid in ("1.2.840.10008.1.1", "1.2.840.10008.1.20.1"):
+            entity.add_requested_context(uid)
+        association = entity.associate("127.0.0.1", server.dicom_port, ae_title=AE_TITLE)
+        accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        association.release()
+    provided = statement.partition("as provider")[2].partition("\n\n")[0].splitlines()[1:]
+    assert {line.split()[0] for line in provided} == accepted
+    assert ("1.2.840.10008.5.1.4.31" in accepted) is with_worklists
 
 
 def test_switches_turn_while_the_server_runs(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import logging
 import platform
 import sqlite3
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import orjson
@@ -15,7 +15,18 @@ import pydicom
 
 import amonsul
 from amonsul.archive.context import Overwrite
+from amonsul.clients.dimse import (
+    MODALITY_WORKLIST_FIND,
+    PATIENT_ROOT_FIND,
+    PATIENT_ROOT_GET,
+    PATIENT_ROOT_MOVE,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
 from amonsul.dicom import charsets, uids
+from amonsul.dicom.commitment import PUSH_MODEL
 from amonsul.dicom.levels import Level
 from amonsul.errors import BadFileFormat, ParameterOutOfRange
 from amonsul.web.json_body import Json, parse
@@ -30,7 +41,13 @@ COMPATIBLE_VERSION = "1.13.0"
 API_VERSION = 31
 LOG_LEVELS = ("default", "verbose", "trace")
 _LONGEST_UID = 64
-
+_SERVICES = (
+    VERIFICATION,
+    *(PATIENT_ROOT_FIND, PATIENT_ROOT_MOVE, PATIENT_ROOT_GET),
+    *(STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET),
+    PUSH_MODEL,
+)
+"""What the DICOM server provides, and others are asked for, beside storage."""
 
 _NO_SUCH_CACHES = (
     "DicomParserCacheSize",
@@ -158,21 +175,32 @@ def generate_uid(_services: Services, request: Request) -> Response:
 def get_dicom_conformance(services: Services, _request: Request) -> Response:
     """GET /tools/dicom-conformance."""
     information, switches = services.information, services.switches
+    used = (*_SERVICES, MODALITY_WORKLIST_FIND)
+    provided = used if information.serves_worklists else _SERVICES
     lines = [
         f"{information.name}: what its DICOM services accept",
         "",
         f"AE title: {information.dicom_aet}",
-        "Services as provider: Verification (C-ECHO), Storage (C-STORE)",
         f"Unknown SOP classes are stored: {'yes' if switches.unknown_sop_class_accepted.get() else 'no'}",
         "",
-        "SOP classes",
-        *(f"  {uid}  {uids.name_of(uid) or ''}".rstrip() for uid in switches.accepted_sop_classes()),
+        "SOP classes as provider (SCP), beside those of storage",
+        *_named(provided if information.serves_dicom else ()),
+        "",
+        "SOP classes as user (SCU), beside those of storage",
+        *_named(used),
+        "",
+        "SOP classes of storage",
+        *_named(switches.accepted_sop_classes()),
         "",
         "Transfer syntaxes",
-        *(f"  {uid}  {uids.name_of(uid) or ''}".rstrip() for uid in _known(switches.accepted_transfer_syntaxes.get())),
+        *_named(_known(switches.accepted_transfer_syntaxes.get())),
         "",
     ]
     return text("\n".join(lines))
+
+
+def _named(wanted: Iterable[str]) -> Iterator[str]:
+    return (f"  {uid}  {uids.name_of(uid) or ''}".rstrip() for uid in wanted)
 
 
 # ---------------------------------------------------------------------------------------------------- switches
