@@ -87,7 +87,7 @@ class Grayscale:
         modality_lut: instead of slope and intercept.
         windows: as they come in the file; the first one is the default.
         voi_lut: used if there is no window.
-        is_inverse: the lowest value is white: MONOCHROME1, or Presentation LUT Shape is INVERSE.
+        is_inverse: the lowest value is white: MONOCHROME1.
     """
 
     rescale_slope: float = 1.0
@@ -119,12 +119,14 @@ def grayscale(frames: Frames, frame: int) -> Grayscale:
     slope, intercept = _rescale(_group(data_set, frame, 0x00289145) or data_set)
     voi = _group(data_set, frame, 0x00289132) or data_set
     modality_luts, voi_luts = items(data_set, 0x00283000), items(voi, 0x00283010)
+    modality_lut = _lookup_table(frames, modality_luts[0], frames.format.is_signed) if modality_luts else None
+    has_negatives = modality_lut is None and _lowest(frames, slope, intercept) < 0
     return Grayscale(
         rescale_slope=slope,
         rescale_intercept=intercept,
-        modality_lut=_lookup_table(frames, modality_luts[0], frames.format.is_signed) if modality_luts else None,
+        modality_lut=modality_lut,
         windows=_windows(voi),
-        voi_lut=_lookup_table(frames, voi_luts[0], True) if voi_luts else None,
+        voi_lut=_lookup_table(frames, voi_luts[0], has_negatives) if voi_luts else None,
         is_inverse=frames.format.photometric_interpretation == "MONOCHROME1",
     )
 
@@ -132,6 +134,13 @@ def grayscale(frames: Frames, frame: int) -> Grayscale:
 def _rescale(data_set: DataSet) -> tuple[float, float]:
     slope, intercept = number(data_set, 0x00281053), number(data_set, 0x00281052)
     return (1.0 if slope is None or slope == 0 else slope), intercept or 0.0
+
+
+def _lowest(frames: Frames, slope: float, intercept: float) -> float:
+    """The lowest modality value that samples may become; it tells whether a VOI LUT begins below 0 (PS3.3 §C.11.2.1.1)."""
+    bits = frames.format.bits_stored
+    lowest, highest = (-(1 << bits - 1), (1 << bits - 1) - 1) if frames.format.is_signed else (0, (1 << bits) - 1)
+    return min(lowest * slope, highest * slope) + intercept
 
 
 def _windows(data_set: DataSet) -> tuple[Window, ...]:

@@ -117,6 +117,23 @@ def test_a_table_that_starts_below_zero_is_read_so() -> None:
     assert description.modality_values(samples).tolist() == [[5, 5, 6], [7, 7, 7]]
 
 
+@pytest.mark.parametrize(
+    ("samples", "intercept", "first_mapped"),
+    [
+        (numpy.zeros((2, 2), numpy.uint16), "0", 40000),
+        (numpy.zeros((2, 2), numpy.uint16), "-1024", -25536),
+        (numpy.zeros((2, 2), numpy.int16), "0", -25536),
+        (numpy.zeros((2, 2), numpy.int16), "32768", 40000),
+    ],
+)
+def test_a_voi_lut_begins_below_zero_only_where_modality_values_may(
+    samples: Array, intercept: str, first_mapped: int
+) -> None:
+    description = described(samples, VOILUTSequence=luts(40000, [1, 2], 16), RescaleIntercept=intercept)
+    assert description.voi_lut is not None
+    assert description.voi_lut.first_mapped == first_mapped
+
+
 def test_a_table_shorter_than_it_says_is_refused() -> None:
     item = luts(0, [1, 2, 3], 16)
     item[0].add_new(0x00283002, "US", [4, 0, 16])
