@@ -137,7 +137,7 @@ def _rescale(data_set: DataSet) -> tuple[float, float]:
 
 
 def _lowest(frames: Frames, slope: float, intercept: float) -> float:
-    """The lowest modality value that samples may become; it tells whether a VOI LUT begins below 0 (PS3.3 §C.11.2.1.1)."""
+    """The lowest modality value that there may be, which says how a VOI LUT names its first one (PS3.3 §C.11.2.1.1)."""
     bits = frames.format.bits_stored
     lowest, highest = (-(1 << bits - 1), (1 << bits - 1) - 1) if frames.format.is_signed else (0, (1 << bits) - 1)
     return min(lowest * slope, highest * slope) + intercept
