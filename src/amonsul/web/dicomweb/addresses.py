@@ -54,16 +54,16 @@ def _first(header: str | None) -> str:
 
 def study_url(base: str, study_instance_uid: str) -> str:
     """Of a study."""
-    return f"{base}/studies/{_segment(study_instance_uid)}"
+    return f"{base}/studies/{segment(study_instance_uid)}"
 
 
 def instance_url(base: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> str:
     """Of an instance."""
-    study, series, instance = map(_segment, (study_instance_uid, series_instance_uid, sop_instance_uid))
+    study, series, instance = map(segment, (study_instance_uid, series_instance_uid, sop_instance_uid))
     return f"{base}/studies/{study}/series/{series}/instances/{instance}"
 
 
-def _segment(uid: str) -> str:
+def segment(uid: str) -> str:
     """A UID, or what stands for one in a data set, as a segment of a path."""
     return uid if uid.isascii() and uid.replace(".", "").isdigit() else quote(uid, safe="")
 

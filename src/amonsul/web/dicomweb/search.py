@@ -7,7 +7,7 @@ are looked at page by page, up to a bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -23,7 +23,7 @@ from amonsul.dicom.modules import MODULES
 from amonsul.dicom.phonetic import name_codes
 from amonsul.dicom.query import Constraint, Direction, LabelsConstraint, OrderKey, Query
 from amonsul.errors import BadFileFormat, ParameterOutOfRange, UnknownDicomTag
-from amonsul.web.dicomweb.addresses import base_url
+from amonsul.web.dicomweb.addresses import base_url, segment, study_url
 from amonsul.web.dicomweb.negotiation import models_response, wants_xml
 from amonsul.web.services import Services
 from amonsul.web.values import Headers, Request, Response
@@ -84,12 +84,16 @@ class Search:
         keys: that must hold inside of sequences.
         included: attributes that are wanted besides the required ones, each with those within it; empty for all.
         includes_all: all attributes of the level are wanted.
+        cap: most answers that this server gives.
+        case_sensitive: whether case matters in the keys of sequences.
     """
 
     query: Query
     keys: tuple[Key, ...] = ()
     included: dict[Tag, set[tuple[Tag, ...]]] = field(default_factory=dict)
     includes_all: bool = False
+    cap: int = 0
+    case_sensitive: bool = False
 
 
 # ---------------------------------------------------------------------------------------------------- the handler
@@ -121,7 +125,9 @@ def parse_search(level: Level, services: Services, request: Request) -> Search:
     settings, information = services.settings.dicom_web, services.information
     dictionary = services.archive.dictionary
     sensitive = settings.qido_case_sensitive
-    reader = _Reader(level, dictionary, information.case_sensitive_pn if sensitive is None else sensitive)
+    if sensitive is None:
+        sensitive = information.case_sensitive_pn
+    reader = _Reader(level, dictionary, sensitive)
     constraints = [
         Constraint(tag, SingleValue(request.params[name]))
         for name, tag in (("study", STUDY_INSTANCE_UID), ("series", SERIES_INSTANCE_UID))
@@ -139,6 +145,9 @@ def parse_search(level: Level, services: Services, request: Request) -> Search:
     cap = information.limit_find_instances if level is Level.INSTANCE else information.limit_find_results
     cap = min(cap or settings.maximum_results, settings.maximum_results)
     limit, offset = _number(options, "limit"), _number(options, "offset")
+    result.keys = _merged(result.keys)
+    result.cap = cap
+    result.case_sensitive = sensitive
     result.query = Query(
         level=level,
         constraints=(*constraints, *reader.constraints),
@@ -174,12 +183,14 @@ class _Reader:
         tag = path[-1]
         vr = self._dictionary.vr(tag)
         match = parse_key(vr, value, is_fuzzy=self.is_fuzzy)
+        if isinstance(match, Universal):
+            return
         if len(path) > 1:
             key = Key(tag, vr, match)
             for sequence in reversed(path[:-1]):
                 key = Key(sequence, "SQ", items=(key,))
             self.result.keys += (key,)
-        elif not isinstance(match, Universal):
+        else:
             if tag == MODALITY and self._level is Level.STUDY:
                 tag = MODALITIES_IN_STUDY
             self.constraints.append(Constraint(tag, match, self._case_sensitive or vr == "UI"))
@@ -207,6 +218,19 @@ class _Reader:
         except UnknownDicomTag:
             return None
         return tags if all(self._dictionary.entry(tag) is not None for tag in tags) else None
+
+
+def _merged(keys: Iterable[Key]) -> tuple[Key, ...]:
+    """The same keys, those of a sequence put together: one item of it must match all of them (PS3.4 §C.2.2.2.6)."""
+    merged: list[Key] = []
+    sequences: dict[Tag, list[Key]] = {}
+    for key in keys:
+        if key.items:
+            sequences.setdefault(key.tag, []).extend(key.items)
+        else:
+            merged.append(key)
+    merged += [Key(tag, "SQ", items=_merged(items)) for tag, items in sequences.items()]
+    return tuple(merged)
 
 
 def parse_key(vr: str, value: str, *, is_fuzzy: bool = False) -> Match:
@@ -277,10 +301,9 @@ def _order(text: str, dictionary: Dictionary) -> Iterator[OrderKey]:
 def _find(services: Services, wanted: Search) -> tuple[list[Resource], bool]:
     """A page of answers, and whether there are more that a limit of this server holds back."""
     archive, query = services.archive, wanted.query
-    cap = services.settings.dicom_web.maximum_results
     if wanted.keys:
         return _find_nested(services, wanted)
-    is_capped = query.limit >= cap or not query.limit
+    is_capped = query.limit >= wanted.cap
     asked = replace(query, limit=query.limit + 1) if is_capped else query
     found = find.find(archive, asked, Content.PARENT_TAGS)
     return (found[: query.limit], True) if is_capped and len(found) > query.limit else (found, False)
@@ -290,17 +313,17 @@ def _find_nested(services: Services, wanted: Search) -> tuple[list[Resource], bo
     """The same where keys inside of sequences must hold."""
     archive, query = services.archive, wanted.query
     tags = tuple(dict.fromkeys(key.tag for key in wanted.keys))
-    sensitive = services.information.case_sensitive_pn
+    end = query.since + query.limit
     matching: list[Resource] = []
     for since in range(0, MAX_CANDIDATES, _PAGE):
         page = find.find(archive, replace(query, since=since, limit=_PAGE), Content.PARENT_TAGS)
         for resource, values in zip(page, find.elements(archive, page, tags), strict=True):
             data_set: DataSet = {tag: value for tag, value in values.items() if isinstance(value, Element)}
-            if satisfies(wanted.keys, data_set, case_sensitive_pn=sensitive):
+            if satisfies(wanted.keys, data_set, case_sensitive_pn=wanted.case_sensitive):
                 matching.append(resource)
-        if len(page) < _PAGE or len(matching) > query.since + query.limit:
-            return matching[query.since : query.since + query.limit], False
-    return matching[query.since : query.since + query.limit], True
+        if len(page) < _PAGE or len(matching) > end:
+            return matching[query.since : end], len(matching) > end and query.limit >= wanted.cap
+    return matching[query.since : end], True
 
 
 def _answers(services: Services, wanted: Search, found: Sequence[Resource], base: str) -> list[dict[str, object]]:
@@ -352,17 +375,18 @@ def _required(resource: Resource, base: str) -> dict[str, object]:
         **resource.series_main_tags,
         **resource.main_tags,
     }
-    url = f"{base}/studies/{values.get(STUDY_INSTANCE_UID, '')}"
+    url = study_url(base, values.get(STUDY_INSTANCE_UID, ""))
     match level:
         case Level.STUDY:
             values[MODALITIES_IN_STUDY] = "\\".join(resource.modalities)
             values[Tag(0x00201206)] = str(resource.number_of_series)
             values[Tag(0x00201208)] = str(resource.number_of_instances)
         case Level.SERIES:
-            url += f"/series/{values.get(SERIES_INSTANCE_UID, '')}"
+            url += f"/series/{segment(values.get(SERIES_INSTANCE_UID, ''))}"
             values[Tag(0x00201209)] = str(resource.number_of_instances)
         case _:
-            url += f"/series/{values.get(SERIES_INSTANCE_UID, '')}/instances/{values.get(SOP_INSTANCE_UID, '')}"
+            url += f"/series/{segment(values.get(SERIES_INSTANCE_UID, ''))}"
+            url += f"/instances/{segment(values.get(SOP_INSTANCE_UID, ''))}"
             values[SOP_CLASS_UID] = resource.sop_class_uid
             values[Tag(0x00080056)] = "ONLINE"
     values[_RETRIEVE_URL] = url
