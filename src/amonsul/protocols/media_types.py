@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 MAX_LENGTH = 8 << 10
 """Of a header value in characters; what is beyond is not looked at."""
@@ -28,10 +28,12 @@ class MediaType:
     Attributes:
         name: `type/subtype` in lower case.
         parameters: names in lower case; values as given, without quotes.
+        excluded: what a range does not accept, as it has weight 0 by its own name.
     """
 
     name: str
     parameters: Mapping[str, str] = field(default_factory=dict)
+    excluded: frozenset[str] = frozenset()
 
     @property
     def quality(self) -> float:
@@ -57,6 +59,8 @@ class MediaType:
 
     def accepts(self, name: str) -> bool:
         """Whether a media type is in this range."""
+        if name in self.excluded:
+            return False
         if self.name in (name, "*/*"):
             return True
         return self.name.endswith("/*") and name.startswith(self.name[:-1])
@@ -74,7 +78,11 @@ def parse_accept(text: str | None) -> Sequence[MediaType]:
     """
     if text is None or not text.strip():
         return (MediaType("*/*"),)
-    ranges = [one for one in _parsed(text) if one.quality > 0]
+    every = list(_parsed(text))
+    ranges = [one for one in every if one.quality > 0]
+    if len(ranges) < len(every):
+        excluded = frozenset(one.name for one in every if one.quality == 0 and one.parameters.keys() <= {"q"})
+        ranges = [replace(one, excluded=excluded) if "*" in one.name else one for one in ranges]
     ranges.sort(key=lambda one: -one.quality)
     return ranges
 

@@ -273,6 +273,9 @@ def test_pictures_of_all_frames_come_in_parts(client: httpx.Client) -> None:
     (part,) = parts_of(client.get(f"{path}/thumbnail", headers={"accept": "multipart/related; type=image/*"}))
     assert part[0]["content-type"] == "image/jpeg"
     assert client.get(f"{path}/frames/1,2/rendered", headers={"accept": "image/png"}).status_code == 406
+    for accept, kind in (("*/*", "image/jpeg"), ("image/png, */*;q=0.1", "image/png")):
+        several = parts_of(client.get(f"{path}/frames/2,1/rendered", headers={"accept": accept}))
+        assert [headers["content-type"] for headers, _ in several] == [kind] * 2
     assert client.get(f"{path}/frames/3/rendered").status_code == 400
 
 

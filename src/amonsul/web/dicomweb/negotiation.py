@@ -6,6 +6,7 @@ sent; whoever makes the parts says how many bytes there are, if that is known.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ DICOM = "application/dicom"
 OCTET_STREAM = "application/octet-stream"
 MULTIPART = "multipart/related"
 
-_JSON_NAMES = (DICOM_JSON, "application/json", "*/*", "application/*")
+_PLUS = re.compile(r"(?<=application/dicom) (?=json|xml)")
 
 
 class NotAcceptable(AmonsulError):
@@ -35,15 +36,19 @@ class NotAcceptable(AmonsulError):
 
 def accepted(request: Request) -> Sequence[MediaType]:
     """The media types that a request accepts, best first."""
-    return parse_accept(request.query.get("accept") or request.header(b"accept"))
+    argument = request.query.get("accept")
+    if argument:
+        # A plus sign means a blank in a query, and yet is often written as it is.
+        return parse_accept(_PLUS.sub("+", argument))
+    return parse_accept(request.header(b"accept"))
 
 
 def wants_xml(request: Request, *, default: bool | None = False) -> bool | None:
     """Whether data sets are wanted in XML rather than in JSON; `default` if the request accepts neither."""
     for one in accepted(request):
-        if one.name in _JSON_NAMES or (one.name == MULTIPART and one.root == DICOM_JSON):
+        if one.accepts(DICOM_JSON) or one.name == "application/json" or (one.name, one.root) == (MULTIPART, DICOM_JSON):
             return False
-        if one.name == DICOM_XML or (one.name == MULTIPART and one.root == DICOM_XML):
+        if one.accepts(DICOM_XML) or (one.name, one.root) == (MULTIPART, DICOM_XML):
             return True
     return default
 

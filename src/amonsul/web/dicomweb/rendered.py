@@ -114,7 +114,10 @@ def _answer(services: Services, request: Request, *, is_thumbnail: bool) -> Resp
         is_thumbnail=is_thumbnail,
     )
     numbers = parse_frames(request.params["frames"]) if "frames" in request.params else None
-    name = _in_parts_as(accepted(request))
+    ranges = accepted(request)
+    name = _in_parts_as(ranges)
+    if name is None and numbers is not None and len(numbers) > 1 and any(one.accepts(MULTIPART) for one in ranges):
+        name = choose(ranges, _PICTURES)
     if name is not None:
         response = _parts_response(services, request, wish, name, numbers)
     else:
