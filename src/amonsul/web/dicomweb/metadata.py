@@ -70,6 +70,8 @@ _WRITERS: Mapping[OtherBinary, deque[tuple[HeaderReader, dicom_json.Models]]] = 
     mode: deque(maxlen=8) for mode in OtherBinary
 }
 """Those that no request uses: the next series may well resemble the one that they wrote last."""
+_MAX_REMEMBERED = 16 << 10
+"""Bytes of a packed header that a writer may remember meanwhile; as objects it is some hundred times as large."""
 
 
 def get_metadata(services: Services, request: Request) -> Response:
@@ -115,17 +117,20 @@ def _texts(services: Services, found: Sequence[Resource], base: str) -> Iterator
         reader, models = _WRITERS[mode].pop()
     except IndexError:
         reader, models = HeaderReader(), dicom_json.Models()
+    remembered = 0
     try:
         for resource in found:
             for packed in read.packed_headers_below(services.archive, resource.level, resource.orthanc_id):
                 key = (mode, packed)
                 text = _KEPT.get(key)
                 if text is None:
+                    remembered = len(packed)
                     text = orjson.dumps(model_of(models, reader.read(packed), _MARK, mode))
                     _KEPT.put(key, text)
                 yield text.replace(_MARK_BYTES, own)
     finally:
-        _WRITERS[mode].append((reader, models))
+        if remembered <= _MAX_REMEMBERED:
+            _WRITERS[mode].append((reader, models))
 
 
 def _xml_parts(services: Services, found: Sequence[Resource], base: str) -> Iterator[Part]:
