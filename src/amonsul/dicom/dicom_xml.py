@@ -9,6 +9,8 @@ from amonsul.dicom.dictionary import STANDARD, Dictionary
 
 _NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _NAME_COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
+_ESCAPED = {"\r": "&#13;"}
+"""A reader of XML takes a bare carriage return for a line feed."""
 _NOT_XML = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF))
 
 
@@ -58,7 +60,7 @@ def _values(vr: str, values: Sequence[object], dictionary: Dictionary) -> Iterat
         elif vr == "PN" and isinstance(value, dict):
             yield f'<PersonName number="{number}">{_person_name(value)}</PersonName>'
         else:
-            yield f'<Value number="{number}">{"" if value is None else escape(_text(value))}</Value>'
+            yield f'<Value number="{number}">{"" if value is None else escape(_text(value), _ESCAPED)}</Value>'
 
 
 def _person_name(groups: Mapping[str, object]) -> str:
