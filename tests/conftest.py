@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 
@@ -18,7 +19,11 @@ settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
-    """Have descriptors enough, whatever the shell says; servers that are started by the tests inherit the limit."""
+    """What processes inherit that the tests start, whatever the shell says: descriptors enough, and compiled modules.
+
+    Some environments forbid Python to keep what it compiled; hundreds of servers would compile all of it anew.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS:
         wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
