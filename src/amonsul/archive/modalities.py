@@ -158,6 +158,7 @@ def find_by_ae_title(modalities: Mapping[str, Modality], ae_title: str, *, stric
 
 
 def _from_object(members: Mapping[object, object]) -> Modality:
+    reporting = _boolean(members, "AllowNEventReport", True)  # the longer name of the same
     commitment = _boolean(members, "AllowStorageCommitment", None)  # stands for two rights, and wins over them
     return Modality(
         _ae_title(_text(members, "AET")),
@@ -171,7 +172,7 @@ def _from_object(members: Mapping[object, object]) -> Modality:
         allow_move=_boolean(members, "AllowMove", True),
         allow_store=_boolean(members, "AllowStore", True),
         allow_n_action=_boolean(members, "AllowNAction", True) if commitment is None else commitment,
-        allow_event_report=_boolean(members, "AllowEventReport", True) if commitment is None else commitment,
+        allow_event_report=_boolean(members, "AllowEventReport", reporting) if commitment is None else commitment,
         allow_transcoding=_boolean(members, "AllowTranscoding", True),
         use_dicom_tls=_boolean(members, "UseDicomTls", False),
         local_aet=_local_aet(_text(members, "LocalAet", "")),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from amonsul.config.reader import Configuration
-from amonsul.config.settings import web_settings
+from amonsul.config.settings import modalities, web_settings
 from amonsul.web.settings import WebSettings
 
 _WELL_KNOWN: Final = frozenset(
@@ -84,5 +84,26 @@ def _dicom(configuration: Configuration) -> Iterator[str]:
     ]
     if open_services:
         yield f"any DICOM peer may use {', '.join(f'C-{name.upper()}' for name in open_services)} (DicomAlwaysAllow…)"
+    yield from _useless_refusals(configuration)
     if configuration.flag("RemoteAccessAllowed") and configuration.flag("DicomAlwaysAllowStore"):
         yield "any DICOM peer may store (DicomAlwaysAllowStore is on)"
+
+
+def _useless_refusals(configuration: Configuration) -> Iterator[str]:
+    """What a modality is not allowed although everybody is."""
+    if configuration.flag("DicomModalitiesInDatabase"):
+        if configuration.table("DicomModalities"):
+            yield "DicomModalities is not read: the modalities are in the database (DicomModalitiesInDatabase is on)"
+        return
+    for name, modality in modalities(configuration).items():
+        allowed = {
+            "Echo": modality.allow_echo,
+            "Find": modality.allow_find,
+            "FindWorklist": modality.allow_find_worklist,
+            "Get": modality.allow_get,
+            "Move": modality.allow_move,
+            "Store": modality.allow_store,
+        }
+        for service, is_allowed in allowed.items():
+            if not is_allowed and configuration.flag(f"DicomAlwaysAllow{service}"):
+                yield f"DicomModalities.{name}: Allow{service} is off, but DicomAlwaysAllow{service} lets it in"

@@ -7,7 +7,7 @@ option means (seconds, megabytes, a path) is settled where the settings of a par
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol, TypeAlias
 
@@ -204,13 +204,19 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An object with fields that are known; other fields pass if `others_allowed`."""
+    """An object with fields that are known.
+
+    Attributes:
+        others_allowed: other fields pass.
+        others_told: if they pass, the operator is told, see `strays`.
+    """
 
     shape: ClassVar[type] = dict
 
     fields: Mapping[str, Kind]
     required: tuple[str, ...] = ()
     others_allowed: bool = False
+    others_told: bool = False
 
     def check(self, value: Json, place: str) -> None:
         """See Kind."""
@@ -269,6 +275,20 @@ class Anything:
     def describe(self) -> str:
         """See Kind."""
         return "anything"
+
+
+def strays(kind: Kind, value: Json, place: str) -> Iterator[tuple[str, str, Fields]]:
+    """Fields that nobody reads in a value of a kind: where, under which name, and which ones there could be."""
+    match kind:
+        case Named() if isinstance(value, dict):
+            for name, item in value.items():
+                yield from strays(kind.value, item, f"{place}.{name}")
+        case Either():
+            for each in kind.kinds:
+                if each.shape is type(value):
+                    yield from strays(each, value, place)
+        case Fields(others_told=True) if isinstance(value, dict):
+            yield from ((place, name, kind) for name in value if name not in kind.fields)
 
 
 FLAG: Final = Flag()

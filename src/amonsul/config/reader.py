@@ -11,13 +11,13 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from amonsul.config import jsonc
-from amonsul.config.kinds import ConfigurationError, Json, Named, WrongValue
+from amonsul.config.kinds import ConfigurationError, Json, Named, WrongValue, strays
 from amonsul.config.options import Option, Section
 from amonsul.config.table import ENTRIES, OPTIONS
 
@@ -215,13 +215,15 @@ class _Merge:
             raise ConfigurationError(
                 f"{source.name}: {error.place}: came {_shown(error.value, error.place)}, wanted {error.wanted}"
             ) from error
+        for place, name, fields in strays(option.kind, value, path):
+            self._unknown(name, fields.fields, place + ".", source)
         earlier = self._values.get(path)
         if isinstance(option.kind, Named) and isinstance(earlier, dict) and isinstance(value, dict):
             value = {**earlier, **value}
         self._values[path] = value
         self._given[path] = source
 
-    def _unknown(self, name: str, known: _Entries, prefix: str, source: Source) -> None:
+    def _unknown(self, name: str, known: Collection[str], prefix: str, source: Source) -> None:
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
         if not nearest:  # upper and lower case matter less to people than to difflib
             lowered = {each.lower(): each for each in known}

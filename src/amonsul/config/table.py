@@ -75,6 +75,7 @@ _MODALITY: Final = Either(
             },
             required=("AET", "Host", "Port"),
             others_allowed=True,
+            others_told=True,
         ),
     )
 )
@@ -381,17 +382,39 @@ DICOM: Final = Area(
 DICOM_SECURITY: Final = Area(
     "DICOM security",
     (
-        Option("DicomAlwaysAllowEcho", FLAG, True, "Answer C-ECHO of modalities that DicomModalities does not list."),
-        Option("DicomAlwaysAllowStore", FLAG, True, "Take C-STORE of modalities that DicomModalities does not list."),
-        Option("DicomAlwaysAllowFind", FLAG, False, "Answer C-FIND of modalities that DicomModalities does not list."),
+        Option(
+            "DicomAlwaysAllowEcho",
+            FLAG,
+            True,
+            "Answer C-ECHO of any peer, also of a modality whose AllowEcho is false.",
+        ),
+        Option(
+            "DicomAlwaysAllowStore",
+            FLAG,
+            True,
+            "Take C-STORE of any peer, also of a modality whose AllowStore is false.",
+        ),
+        Option(
+            "DicomAlwaysAllowFind",
+            FLAG,
+            False,
+            "Answer C-FIND of any peer, also of a modality whose AllowFind is false.",
+        ),
         Option(
             "DicomAlwaysAllowFindWorklist",
             FLAG,
             False,
-            "Answer worklist C-FIND of modalities that DicomModalities does not list.",
+            "Answer worklist C-FIND of any peer, also of a modality whose AllowFindWorklist is false.",
         ),
-        Option("DicomAlwaysAllowGet", FLAG, False, "Answer C-GET of modalities that DicomModalities does not list."),
-        Option("DicomAlwaysAllowMove", FLAG, False, "Answer C-MOVE of modalities that DicomModalities does not list."),
+        Option(
+            "DicomAlwaysAllowGet", FLAG, False, "Answer C-GET of any peer, also of a modality whose AllowGet is false."
+        ),
+        Option(
+            "DicomAlwaysAllowMove",
+            FLAG,
+            False,
+            "Answer C-MOVE of any peer, also of a modality whose AllowMove is false.",
+        ),
         Option(
             "DicomCheckModalityHost",
             FLAG,
@@ -449,15 +472,15 @@ MODALITIES: Final = Area(
             Named(_MODALITY),
             {},
             'Remote DICOM servers by symbolic name: [ "AET", "host", port, "manufacturer" ] or an object with AET, Host, Port, '
-            "Manufacturer, AllowEcho, AllowFind, AllowFindWorklist, AllowGet, AllowMove, AllowStore, AllowStorageCommitment, "
-            "AllowTranscoding, UseDicomTls, LocalAet, Timeout, RetrieveMethod.",
+            "Manufacturer, AllowEcho, AllowFind, AllowFindWorklist, AllowGet, AllowMove, AllowStore, AllowStorageCommitment "
+            "(or AllowNAction and AllowEventReport), AllowTranscoding, UseDicomTls, LocalAet, Timeout, RetrieveMethod.",
             example={"sample": ["STORESCP", "127.0.0.1", 2000]},
         ),
         Option(
             "DicomModalitiesInDatabase",
             FLAG,
             False,
-            "Keep the modalities in the database, not in the files.",
+            "Keep the modalities in the database; DicomModalities is not read then.",
         ),
         Option(
             "DicomEchoChecksFind",

@@ -76,6 +76,7 @@ def test_every_field_is_kept() -> None:
         ({"AllowStorageCommitment": False, "AllowNAction": True}, False, False),
         ({"AllowNAction": False}, False, True),
         ({"AllowEventReport": False}, True, False),
+        ({"AllowNEventReport": False}, True, False),
         ({}, True, True),
     ],
 )

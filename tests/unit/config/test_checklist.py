@@ -12,6 +12,7 @@ from amonsul.config.kinds import Json
 from amonsul.config.reader import Configuration, load
 
 USERS: Json = {"alice": "a long and private sentence"}
+REFUSED: Json = {"AET": "CT", "Host": "ct", "Port": 104, "AllowStore": False}
 
 
 def configuration(values: dict[str, Json]) -> Configuration:
@@ -70,6 +71,11 @@ def test_plain_passwords_are_counted_and_hashed_ones_are_not() -> None:
         ({"RegisteredUsers": USERS}, "passwords are not asked for"),
         ({"AuthenticationEnabled": True}, "nobody can come in"),
         ({"DicomAlwaysAllowMove": True, "DicomAlwaysAllowFind": True}, "any DICOM peer may use C-FIND, C-MOVE"),
+        (
+            {"DicomModalities": {"ct": REFUSED}},
+            "ct: AllowStore is off, but DicomAlwaysAllowStore lets it in",
+        ),
+        ({"DicomModalities": {"ct": REFUSED}, "DicomModalitiesInDatabase": True}, "DicomModalities is not read"),
         ({"SyncStorageArea": False}, "power cut"),
         ({"HttpsVerifyPeers": False}, "HttpsVerifyPeers is off"),
     ],

@@ -109,6 +109,10 @@ def test_the_environment_wins_over_the_files(tmp_path: Path) -> None:
         ({"httpport": 1}, "did you mean HttpPort?"),
         ({"DicomWeb": {"Roots": "/"}}, "unknown option DicomWeb.Roots; did you mean DicomWeb.Root?"),
         ({"Zzzzzzzz": 1}, "unknown option Zzzzzzzz"),
+        (
+            {"DicomModalities": {"ct": {"AET": "CT", "Host": "ct", "Port": 104, "AllowStor": False}}},
+            "unknown option DicomModalities.ct.AllowStor; did you mean DicomModalities.ct.AllowStore?",
+        ),
     ],
 )
 def test_an_unknown_name_is_a_warning_with_the_nearest_known_one(content: Json, hint: str, tmp_path: Path) -> None:
