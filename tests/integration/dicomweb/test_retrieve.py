@@ -19,6 +19,7 @@ from pydicom.uid import (
     MPEG4HP41F,
     MPEG4HP42STEREO,
     UID,
+    ImplicitVRLittleEndian,
     JPEGLSLossless,
     RLELossless,
 )
@@ -217,6 +218,40 @@ def test_frames_come_decoded_or_as_they_are(client: httpx.Client) -> None:
     assert len(parts_of(client.get(f"{path}/pixeldata"))) == 2
     alone = client.get(f"{path}/frames/1", headers={"accept": "application/octet-stream"})
     assert alone.content == decoded[0].tobytes()
+    compressed = client.get(f"{path}/frames/1", headers={"accept": "image/dicom-rle"})
+    assert compressed.headers["content-type"] == f"image/dicom-rle; transfer-syntax={RLELossless}"
+    assert compressed.content == parts_of(answer)[0][1]
+    for several in (f"{path}/frames/1,2", f"{path}/frames", f"{path}/pixeldata", f"{path}/bulkdata/7fe00010"):
+        assert client.get(several, headers={"accept": "application/octet-stream"}).status_code == 406
+        either = {"accept": "application/octet-stream, */*;q=0.1"}
+        if "/frames" in several:
+            assert len(parts_of(client.get(several, headers=either))) == 2
+
+
+def test_what_is_accepted_second_is_sent_if_the_first_cannot_be(client: httpx.Client) -> None:
+    path = packaged(client, "rtdose_1frame.dcm")  # 32 bits, which JPEG cannot hold
+    jpeg, plain = ('multipart/related; type="image/jpeg"', 'multipart/related; type="application/octet-stream"')
+    assert client.get(f"{path}/frames/1", headers={"accept": jpeg}).status_code == 406
+    answer = client.get(f"{path}/frames/1", headers={"accept": f"{jpeg}, {plain}"})
+    assert answer.headers["content-type"].startswith(plain[:-1])
+    file = 'multipart/related; type="application/dicom"; transfer-syntax='
+    assert client.get(path, headers={"accept": f"{file}{JPEGLSLossless}"}).status_code == 406
+    for first in (JPEGLSLossless, "nope"):
+        ((_, data),) = parts_of(client.get(path, headers={"accept": f"{file}{first}, {file}*"}))
+        assert dcmread(io.BytesIO(data)).file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+
+
+def test_compressed_pixels_of_a_single_frame_are_one_bulk_data(client: httpx.Client) -> None:
+    path = packaged(client, "MR_small_RLE.dcm")
+    name = get_testdata_file("MR_small_RLE.dcm")
+    assert isinstance(name, str)
+    decoded = dcmread(name).pixel_array.tobytes()
+    url = f"{path}/bulkdata/7fe00010"
+    assert client.get(url, headers={"accept": "application/octet-stream"}).content == decoded
+    part = client.get(url, headers={"accept": "application/octet-stream", "range": "bytes=4-9"})
+    assert (part.status_code, part.content) == (206, decoded[4:10])
+    ((headers, _),) = parts_of(client.get(url))
+    assert headers["content-type"] == f"image/dicom-rle; transfer-syntax={RLELossless}"
 
 
 @pytest.mark.parametrize("frames", ["0", "3", "a", "1,a", "-1", "1,,2", "99999999999999"])

@@ -18,7 +18,7 @@ from amonsul.dicom.elements import Bulk
 from amonsul.dicom.uids import transfer_syntax
 from amonsul.errors import BadFileFormat, BadRequest, InexistentItem, UnknownResource
 from amonsul.web.dicomweb.addresses import base_url, bulk_url, url_of
-from amonsul.web.dicomweb.frames import all_frames, stored_frames
+from amonsul.web.dicomweb.frames import all_frames, only_frame, stored_frames
 from amonsul.web.dicomweb.locate import instances_of, named_resources, ranged, slices, view_of
 from amonsul.web.dicomweb.negotiation import (
     MULTIPART,
@@ -44,7 +44,7 @@ def get_bulk_data(services: Services, request: Request) -> Response:
     path = [_index(step) if place % 2 else step for place, step in enumerate(request.params["path"].split("/"))]
     is_pixels = len(path) == 1 and dictionary.tag(path[0]) in _PIXEL_DATA
     if is_pixels and transfer_syntax(instance.transfer_syntax_uid).is_encapsulated:
-        return all_frames(services, request, instance)
+        return (only_frame if is_alone else all_frames)(services, request, instance)
     view = view_of(services.archive, instance.orthanc_id)
     found = content.lookup(view, [*path, "0"] if is_pixels else path, dictionary, services.archive.settings.limits)
     value = memoryview(orjson.dumps(found)) if isinstance(found, list) else found

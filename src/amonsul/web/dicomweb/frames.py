@@ -7,6 +7,7 @@ decoded, or encoded anew, otherwise. The first one is made before the answer beg
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from amonsul.archive import read
 from amonsul.archive.find import Resource
@@ -17,14 +18,16 @@ from amonsul.imaging.frame_transcode import frame_in
 from amonsul.imaging.frames import Frames, is_video
 from amonsul.protocols.media_types import MediaType
 from amonsul.web.dicomweb.addresses import base_url, url_of
-from amonsul.web.dicomweb.locate import instances_of, named_resources, view_of
+from amonsul.web.dicomweb.locate import instances_of, named_resources, ranged, view_of
 from amonsul.web.dicomweb.negotiation import (
     MULTIPART,
     OCTET_STREAM,
     NotAcceptable,
     Part,
     accepted,
+    first_that_can_be,
     multipart_response,
+    understood,
 )
 from amonsul.web.dicomweb.retrieve import AS_STORED, checked_syntax
 from amonsul.web.services import Services
@@ -54,29 +57,51 @@ MEDIA_TYPE_OF = {uid: name for name, uids in _MEDIA_TYPES.items() for uid in uid
 _OLD_NAMES = {"image/x-dicom-rle": "image/dicom-rle", "image/x-jls": "image/jls", "image/dicom+jpeg": "image/jpeg"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How frames are wanted: the transfer syntax or `*`, and whether a frame is wanted alone, not in parts."""
+
+    transfer_syntax_uid: str
+    is_alone: bool
+
+
 def get_frames(services: Services, request: Request) -> Response:
     """GET …/instances/{instance}/frames/{frames}; all of them without a list."""
-    target, is_alone = _wanted(accepted(request))
+    forms = _wanted(accepted(request))
     numbers = parse_frames(request.params["frames"]) if "frames" in request.params else None
     (instance, *_) = named_resources(services.archive, request.params)
     frames = _frames_of(services, instance)
     if numbers is not None and max(numbers) > frames.count:
         raise ParameterOutOfRange(f"There is no frame {max(numbers)}")
-    if is_alone:
-        if numbers is None or len(numbers) != 1:
-            raise NotAcceptable("several frames are sent in parts")
-        data, name, uid = _frame(services, frames, numbers[0], target)
-        kind = BINARY_TYPE if name == OCTET_STREAM else f"{name}; transfer-syntax={uid}".encode()
-        return Response(200, kind, bytes(data))
-    return _in_parts(_parts(services, frames, numbers, target, url_of(base_url(services, request), frames.data_set)))
+    url = url_of(base_url(services, request), frames.data_set)
+    return first_that_can_be(forms, lambda form: _answer(services, frames, numbers, form, url))
+
+
+def _answer(services: Services, frames: Frames, numbers: Sequence[int] | None, form: _Form, url: str) -> Response:
+    if not form.is_alone:
+        return _in_parts(_parts(services, frames, numbers, form.transfer_syntax_uid, url))
+    if numbers is None or len(numbers) != 1:
+        raise NotAcceptable("several frames are sent in parts")
+    data, name, uid = _frame(services, frames, numbers[0], form.transfer_syntax_uid)
+    kind = BINARY_TYPE if name == OCTET_STREAM else f"{name}; transfer-syntax={uid}".encode()
+    return Response(200, kind, bytes(data))
 
 
 def all_frames(services: Services, request: Request, instance: Resource) -> Response:
     """Pixel data in fragments, as a bulk data: its frames as they are stored, unless another syntax is accepted."""
     ranges = [one for one in accepted(request) if one.transfer_syntax is not None]
-    target = _wanted(ranges)[0] if ranges else AS_STORED
+    target = _wanted(ranges)[0].transfer_syntax_uid if ranges else AS_STORED
     frames = _frames_of(services, instance)
     return _in_parts(_parts(services, frames, None, target, url_of(base_url(services, request), frames.data_set)))
+
+
+def only_frame(services: Services, request: Request, instance: Resource) -> Response:
+    """Pixel data in fragments, as a bulk data that is wanted without parts: the only frame, decoded."""
+    frames = _frames_of(services, instance)
+    if frames.count != 1 or is_video(frames.syntax.uid):
+        raise NotAcceptable("several frames are sent in parts")
+    data, *_ = _frame(services, frames, 1, EXPLICIT_VR_LITTLE_ENDIAN)
+    return ranged(request, memoryview(data), BINARY_TYPE)
 
 
 def stored_frames(services: Services, instance: Resource, base: str) -> Iterator[Part]:
@@ -88,7 +113,10 @@ def stored_frames(services: Services, instance: Resource, base: str) -> Iterator
 def get_pixel_data(services: Services, request: Request) -> Response:
     """GET {root}/studies/{study}/pixeldata and below: all frames, one part each."""
     ranges = accepted(request)
-    target = _wanted(ranges)[0]
+    targets = [form.transfer_syntax_uid for form in _wanted(ranges) if not form.is_alone]
+    if not targets:
+        raise NotAcceptable("frames of a resource are sent in parts")
+    target = targets[0]
     if not any(one.transfer_syntax or one.root not in ("", OCTET_STREAM) for one in ranges):
         target = AS_STORED
     instances = list(instances_of(services.archive, named_resources(services.archive, request.params)))
@@ -127,26 +155,30 @@ def parse_frames(text: str) -> list[int]:
     return numbers
 
 
-def _wanted(ranges: Sequence[MediaType]) -> tuple[str, bool]:
-    """The transfer syntax to answer in, or `*`; and whether the frame is wanted alone, not in parts.
+def _wanted(ranges: Sequence[MediaType]) -> Sequence[_Form]:
+    """What a client takes, best first; never empty.
 
     Raises:
         NotAcceptable: no media type of frames is accepted.
+        BadRequest: with a transfer syntax that there is not, or that the media type does not have.
     """
-    for one in ranges:
-        if one.name in ("*/*", "multipart/*"):
-            return EXPLICIT_VR_LITTLE_ENDIAN, False
-        is_alone = one.name != MULTIPART
-        root = one.name if is_alone else one.root
-        name = _OLD_NAMES.get(root, root)
-        if name == OCTET_STREAM or (not is_alone and name in ("", "*/*")):
-            return _uncompressed(checked_syntax(one.transfer_syntax)), is_alone
-        if name in _MEDIA_TYPES and not is_alone:
-            uid = checked_syntax(one.transfer_syntax, default=_MEDIA_TYPES[name][0])
-            if uid != AS_STORED and uid not in _MEDIA_TYPES[name]:
-                raise BadRequest(f"{name} is no media type of transfer syntax {uid}")
-            return uid, False
-    raise NotAcceptable("frames are sent in parts of application/octet-stream or of an image type")
+    return understood(ranges, _form, "frames are sent in parts of application/octet-stream or of an image type")
+
+
+def _form(one: MediaType) -> _Form | None:
+    if one.name in ("*/*", "multipart/*"):
+        return _Form(EXPLICIT_VR_LITTLE_ENDIAN, is_alone=False)
+    is_alone = one.name != MULTIPART
+    root = one.name if is_alone else one.root
+    name = _OLD_NAMES.get(root, root)
+    if name == OCTET_STREAM or (not is_alone and name in ("", "*/*")):
+        return _Form(_uncompressed(checked_syntax(one.transfer_syntax)), is_alone)
+    if name not in _MEDIA_TYPES:
+        return None
+    uid = checked_syntax(one.transfer_syntax, default=_MEDIA_TYPES[name][0])
+    if uid != AS_STORED and uid not in _MEDIA_TYPES[name]:
+        raise BadRequest(f"{name} is no media type of transfer syntax {uid}")
+    return _Form(uid, is_alone)
 
 
 def _uncompressed(uid: str) -> str:

@@ -7,17 +7,20 @@ sent; whoever makes the parts says how many bytes there are, if that is known.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import orjson
 
 from amonsul.dicom import dicom_xml
 from amonsul.dicom.dictionary import Dictionary
-from amonsul.errors import AmonsulError
+from amonsul.errors import AmonsulError, BadRequest
 from amonsul.protocols.media_types import MediaType, parse_accept
 from amonsul.protocols.multipart import end_of_parts, new_boundary, part_head
 from amonsul.web.values import Headers, Request, Response, Stream
+
+F = TypeVar("F")
 
 DICOM_JSON = "application/dicom+json"
 DICOM_XML = "application/dicom+xml"
@@ -41,6 +44,49 @@ def accepted(request: Request) -> Sequence[MediaType]:
         # A plus sign means a blank in a query, and yet is often written as it is.
         return parse_accept(_PLUS.sub("+", argument))
     return parse_accept(request.header(b"accept"))
+
+
+def understood(ranges: Sequence[MediaType], form: Callable[[MediaType], F | None], refusal: str) -> Sequence[F]:
+    """The forms that media ranges ask for, in their order; never empty.
+
+    Args:
+        ranges: best first.
+        form: what one of them asks for, None if nothing that there is.
+        refusal: what to tell if that holds for all.
+
+    Raises:
+        NotAcceptable: none of them asks for anything that there is.
+        BadRequest: the only ones that do make no sense.
+    """
+    found: list[F] = []
+    error: AmonsulError = NotAcceptable(refusal)
+    for one in ranges:
+        try:
+            wanted = form(one)
+        except BadRequest as senseless:
+            error = senseless
+            continue
+        if wanted is not None:
+            found.append(wanted)
+    if not found:
+        raise error
+    return found
+
+
+def first_that_can_be(forms: Sequence[F], make: Callable[[F], Response]) -> Response:
+    """The answer in the first form in which it can be given.
+
+    Raises:
+        NotAcceptable: there is none; why not in the first one.
+    """
+    refusal: NotAcceptable | None = None
+    for form in forms:
+        try:
+            return make(form)
+        except NotAcceptable as error:
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
 
 
 def wants_xml(request: Request, *, default: bool | None = False) -> bool | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
@@ -28,7 +29,9 @@ from amonsul.web.dicomweb.negotiation import (
     NotAcceptable,
     Part,
     accepted,
+    first_that_can_be,
     multipart_response,
+    understood,
 )
 from amonsul.web.files import content_disposition
 from amonsul.web.services import Services
@@ -41,40 +44,57 @@ AS_STORED = "*"
 _MAX_TRANSCODED = 16 << 30
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How instances are wanted: `multipart/related`, a single file or a ZIP archive; in a transfer syntax or `*`."""
+
+    name: str
+    transfer_syntax_uid: str
+
+
 def retrieve(services: Services, request: Request) -> Response:
     """GET {root}/studies/{study}, …/series/{series}, …/instances/{instance}."""
-    name, transfer_syntax_uid = _wanted(accepted(request), is_instance="instance" in request.params)
+    forms = _wanted(accepted(request), is_instance="instance" in request.params)
     found = named_resources(services.archive, request.params)
     instances = list(instances_of(services.archive, found))
-    if name == ZIP:
-        named = content_disposition(f"{list(request.params.values())[-1]}.zip")
-        return Response(200, ZIP.encode(), Stream(_zipped(services, instances, transfer_syntax_uid), None), (named,))
-    if name == DICOM:
-        pieces = instance_pieces(services, instances[0], transfer_syntax_uid)
-        return Response(200, DICOM.encode(), Stream(_begun(pieces), None))
-    parts = _parts(services, instances, transfer_syntax_uid)
+    named = content_disposition(f"{list(request.params.values())[-1]}.zip")
+    return first_that_can_be(forms, lambda form: _answer(services, instances, form, named))
+
+
+def _answer(
+    services: Services, instances: Sequence[Resource], form: _Form, disposition: tuple[bytes, bytes]
+) -> Response:
+    uid = form.transfer_syntax_uid
+    if form.name == ZIP:
+        return Response(200, ZIP.encode(), Stream(_zipped(services, instances, uid), None), (disposition,))
+    if form.name == DICOM:
+        return Response(200, DICOM.encode(), Stream(_begun(instance_pieces(services, instances[0], uid)), None))
+    parts = _parts(services, instances, uid)
     first = next(parts, None)  # what cannot be done shows before the status line is out
     return multipart_response(DICOM, chain((first,), parts) if first is not None else ())
 
 
-def _wanted(ranges: Sequence[MediaType], *, is_instance: bool) -> tuple[str, str]:
-    """The media type to answer with, and a transfer syntax or `*`.
+def _wanted(ranges: Sequence[MediaType], *, is_instance: bool) -> Sequence[_Form]:
+    """What a client takes, best first; never empty.
 
     Raises:
         NotAcceptable: nothing of what is accepted can be made.
         BadRequest: there is no such transfer syntax.
     """
-    for one in ranges:
+
+    def form(one: MediaType) -> _Form | None:
         if one.name == MULTIPART and one.root in ("", DICOM, "*/*"):
-            return MULTIPART, checked_syntax(one.transfer_syntax)
+            return _Form(MULTIPART, checked_syntax(one.transfer_syntax))
         if one.name in ("*/*", "multipart/*"):
-            return MULTIPART, EXPLICIT_VR_LITTLE_ENDIAN
+            return _Form(MULTIPART, EXPLICIT_VR_LITTLE_ENDIAN)
         if one.name in (DICOM, "application/*") and is_instance:
-            return DICOM, checked_syntax(one.transfer_syntax)
+            return _Form(DICOM, checked_syntax(one.transfer_syntax))
         if one.name == ZIP:
-            return ZIP, checked_syntax(one.transfer_syntax, default=AS_STORED)
+            return _Form(ZIP, checked_syntax(one.transfer_syntax, default=AS_STORED))
+        return None
+
     names = ", ".join(one.name + (f" of {one.root}" if one.root else "") for one in ranges)[:200]
-    raise NotAcceptable(f"DICOM files cannot be sent as {names}")
+    return understood(ranges, form, f"DICOM files cannot be sent as {names}")
 
 
 def checked_syntax(uid: str | None, default: str = EXPLICIT_VR_LITTLE_ENDIAN) -> str:
