@@ -111,6 +111,27 @@ def test_metadata_and_bulk_data_become_a_file(client: httpx.Client, archive: Arc
     assert stored.StudyDescription == "Müller"
 
 
+def test_metadata_that_become_no_file_are_told_by_their_uids(client: httpx.Client) -> None:
+    model = metadata_of(client, dicom_file())
+    odd = {"00080018": {"vr": "UI", "Value": ["1.2"]}, "00080060": {"vr": "ZZ", "Value": ["CT"]}}
+    lacking = model | {"7FE00010": {"vr": "OW", "BulkDataURI": "nowhere"}}
+    good = {tag: value for tag, value in model.items() if tag != "7FE00010"}
+    for models, status, count in (([odd, lacking], 409, 0), ([odd, good, lacking], 202, 1)):
+        parts = [({"Content-Type": "application/dicom+json"}, json.dumps(models).encode())]
+        answer = post(client, parts, "application/dicom+json")
+        assert answer.status_code == status
+        first, second = answer.json()["00081198"]["Value"]
+        assert first == {
+            "00081150": {"vr": "UI"},
+            "00081155": {"vr": "UI", "Value": ["1.2"]},
+            "00081197": {"vr": "US", "Value": [0xC000]},
+        }
+        assert second["00081150"] == model["00080016"]
+        assert second["00081155"]["Value"] == [f"{ROOT}.1.1.1.1"]
+        assert "0008119A" not in answer.json()
+        assert len(client.get("/instances").json()) == count
+
+
 def test_compressed_frames_become_fragments(client: httpx.Client, archive: Archive) -> None:
     model = metadata_of(client, dicom_file(pixels=16)) | {
         "00280008": {"vr": "IS", "Value": [2]},
@@ -161,7 +182,7 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><NativeDi
         ("application/dicom+json", b"[" * 100_000),
         ("application/dicom+json", b"[1]"),
         ("application/dicom+json", b'[{"00080018": {"vr": "UI"}}]'),
-        ("application/dicom+json", b'[{"00080018": {"vr": "ZZ", "Value": ["1.2"]}}]'),
+        ("application/dicom+json", b'[{"00080018": {"vr": "ZZ", "Value": ["no uid"]}}]'),
     ],
 )
 def test_metadata_that_are_none_are_refused(client: httpx.Client, kind: str, metadata: bytes) -> None:

@@ -32,7 +32,7 @@ from amonsul.protocols.multipart import MultipartReader, PartBegan, PartData, Pa
 from amonsul.web.dicomweb.addresses import base_url, instance_url, study_url
 from amonsul.web.dicomweb.locate import spooled_pieces
 from amonsul.web.dicomweb.negotiation import DICOM, DICOM_JSON, DICOM_XML, MULTIPART, wants_xml
-from amonsul.web.dicomweb.store_metadata import Collected, files_of
+from amonsul.web.dicomweb.store_metadata import Collected, files_of, identity
 from amonsul.web.services import Services
 from amonsul.web.values import Request, Response
 
@@ -82,9 +82,9 @@ def store(services: Services, request: Request) -> Response:
         collected = Collected(services.archive.blobs.spool, services.settings.limits.maximum_json_size, root)
         try:
             _collect(request, reader, collected)
-            for file in files_of(collected, services.archive.blobs.spool):
+            for model, file in files_of(collected, services.archive.blobs.spool):
                 if isinstance(file, AmonsulError):
-                    outcome.unknown.append(_reason(_CANNOT_UNDERSTAND))
+                    _fail(outcome, identity(model), _CANNOT_UNDERSTAND)
                 else:
                     _store_one(services, request, outcome, file, base)
         finally:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from amonsul.blobs.spool import Spool, Spooled
 from amonsul.dicom.dicom_xml_reader import to_json
+from amonsul.dicom.elements import DataSet, Element, Tag
 from amonsul.dicom.model_encoding import Elsewhere, Model, encode_model
 from amonsul.dicom.part10 import file_head
 from amonsul.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, is_valid, transfer_syntax
@@ -123,18 +124,24 @@ class Collected:
                 spooled.discard()
 
 
-def files_of(collected: Collected, new_spool: NewSpool) -> Iterator[Spooled | AmonsulError]:
-    """The file of each data set, or why there is none."""
+def files_of(collected: Collected, new_spool: NewSpool) -> Iterator[tuple[Model, Spooled | AmonsulError]]:
+    """Each data set with its file, or why there is none."""
     for model in collected.models:
         spool = new_spool(_MAX_BULK)
         try:
             for piece in _file(model, collected.bulk):
                 spool.write(piece)
-            yield spool.finish()
+            yield model, spool.finish()
         except BadFileFormat as error:
-            yield error
+            yield model, error
         finally:
             spool.discard()
+
+
+def identity(model: Model) -> DataSet:
+    """What metadata that became no file say of themselves: SOP Class UID and SOP Instance UID, if they are some."""
+    found = {tag: _text(model, f"{tag:08X}") for tag in (Tag(0x00080016), Tag(0x00080018))}
+    return {tag: Element("UI", uid) for tag, uid in found.items() if is_valid(uid)}
 
 
 def _file(model: Model, bulk: Mapping[str, list[tuple[MediaType, Spooled]]]) -> Iterator[bytes | memoryview]:
