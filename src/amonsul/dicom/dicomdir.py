@@ -37,30 +37,39 @@ class _Key:
     """An attribute of a record: copied from the instance.
 
     Attributes:
-        needs_value: left out where there is none: it is of type 1 (then the file-set does without) or 3.
+        substitutes: other attributes of the instance that are taken where it has no value.
+        default: of an attribute of type 1, if there is no value at all: instances may do without it, directories may
+            not (PS3.3 §F.5). `_NUMBER` stands for the number of the record among its siblings.
+        is_optional: left out where there is no value.
     """
 
     tag: Tag
     vr: str
-    needs_value: bool = False
+    default: str = ""
+    substitutes: tuple[Tag, ...] = ()
+    is_optional: bool = False
 
 
-_PATIENT: Final = (_Key(Tag(0x00100010), "PN"), _Key(Tag(0x00100020), "LO", True))
+_NUMBER: Final = "#"
+# of the series, the acquisition, the content, and the creation of the instance
+_OTHER_DATES: Final = (Tag(0x00080021), Tag(0x00080022), Tag(0x00080023), Tag(0x00080012))
+
+_PATIENT: Final = (_Key(Tag(0x00100010), "PN"), _Key(Tag(0x00100020), "LO", "UNKNOWN"))
 _STUDY: Final = (
-    _Key(Tag(0x00080020), "DA"),
-    _Key(Tag(0x00080030), "TM"),
+    _Key(Tag(0x00080020), "DA", "19000101", _OTHER_DATES),
+    _Key(Tag(0x00080030), "TM", "000000"),
     _Key(Tag(0x00080050), "SH"),
     _Key(Tag(0x00081030), "LO"),
-    _Key(Tag(0x0020000D), "UI", True),
-    _Key(Tag(0x00200010), "SH", True),
+    _Key(Tag(0x0020000D), "UI"),
+    _Key(Tag(0x00200010), "SH", _NUMBER),
 )
 _SERIES: Final = (
-    _Key(Tag(0x00080060), "CS", True),
-    _Key(Tag(0x0020000E), "UI", True),
-    _Key(Tag(0x00200011), "IS", True),
+    _Key(Tag(0x00080060), "CS", "OT"),
+    _Key(Tag(0x0020000E), "UI"),
+    _Key(Tag(0x00200011), "IS", _NUMBER),
 )
-_EXTENDED_SERIES: Final = (_SERIES[0], _Key(Tag(0x0008103E), "LO", True), *_SERIES[1:])
-_IMAGE: Final = (_Key(Tag(0x00200013), "IS", True),)
+_EXTENDED_SERIES: Final = (_SERIES[0], _Key(Tag(0x0008103E), "LO", is_optional=True), *_SERIES[1:])
+_IMAGE: Final = (_Key(Tag(0x00200013), "IS", _NUMBER),)
 
 
 @dataclass(slots=True)
@@ -107,16 +116,17 @@ class DicomDir:
         patient_id, study_id, series_id = ancestry
         patient = self._patients.get(patient_id)
         if patient is None:
-            patient = self._patients[patient_id] = _Record(_record("PATIENT", data_set, _PATIENT))
+            patient = self._patients[patient_id] = _Record(_record("PATIENT", data_set, _PATIENT, len(self._patients)))
         study = self._studies.get(study_id)
         if study is None:
-            study = self._studies[study_id] = _Record(_record("STUDY", data_set, _STUDY))
+            study = self._studies[study_id] = _Record(_record("STUDY", data_set, _STUDY, len(patient.children)))
             patient.children.append(study)
         series = self._series.get(series_id)
         if series is None:
-            series = self._series[series_id] = _Record(_record("SERIES", data_set, self._series_keys))
+            item = _record("SERIES", data_set, self._series_keys, len(study.children))
+            series = self._series[series_id] = _Record(item)
             study.children.append(series)
-        series.children.append(_Record(_record("IMAGE", data_set, _IMAGE, referenced)))
+        series.children.append(_Record(_record("IMAGE", data_set, _IMAGE, len(series.children), referenced)))
 
     def encode(self) -> bytes:
         """The whole file."""
@@ -176,8 +186,10 @@ def _front(first: int, last: int) -> bytes:
     )
 
 
-def _record(kind: str, data_set: DataSet, keys: Sequence[_Key], referenced: Referenced | None = None) -> bytearray:
-    """One item, with no offsets yet."""
+def _record(
+    kind: str, data_set: DataSet, keys: Sequence[_Key], siblings: int, referenced: Referenced | None = None
+) -> bytearray:
+    """One item, with no offsets yet; `siblings` come before it."""
     parts = [
         _SHORT.pack(0x0004, 0x1400, b"UL", 4) + bytes(4),
         _SHORT.pack(0x0004, 0x1410, b"US", 2) + b"\xff\xff",
@@ -192,16 +204,24 @@ def _record(kind: str, data_set: DataSet, keys: Sequence[_Key], referenced: Refe
             _text(0x00041512, "UI", referenced.transfer_syntax_uid),
         ]
     charset = _value(data_set, _SPECIFIC_CHARACTER_SET).strip()
-    texts = [(key, _value(data_set, key.tag)) for key in keys]
+    texts = [(key, _value_of(key, data_set, siblings + 1)) for key in keys]
     if (charset and not charsets.is_known(charset)) or not all(_fits(key, text, charset) for key, text in texts):
         charset = "ISO_IR 192"
     if charset:
         parts.append(_text(_SPECIFIC_CHARACTER_SET, "CS", charset))
     for key, text in texts:
-        if text.strip() or not key.needs_value:
+        if text.strip() or not key.is_optional:
             parts.append(_text(key.tag, key.vr, text, charset))
     content = b"".join(parts)
     return bytearray(_ITEM.pack(0xFFFE, 0xE000, len(content)) + content)
+
+
+def _value_of(key: _Key, data_set: DataSet, number: int) -> str:
+    for tag in (key.tag, *key.substitutes):
+        text = _value(data_set, tag)
+        if text.strip():
+            return text
+    return str(number) if key.default == _NUMBER else key.default
 
 
 def _fits(key: _Key, text: str, charset: str) -> bool:

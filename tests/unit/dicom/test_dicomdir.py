@@ -82,10 +82,27 @@ def test_records_name_files_and_attributes() -> None:
 
     patient, study, series, image = directory.DirectoryRecordSequence
     assert (patient.PatientID, str(patient.PatientName)) == ("P1", "Doe^Jane")
-    assert (study.StudyDate, study.StudyTime, study.StudyDescription, "StudyID" in study) == ("20240101", "", "", False)
+    assert (study.StudyDate, study.StudyDescription) == ("20240101", "")
     assert (series.Modality, series.SeriesNumber, series.SeriesDescription) == ("CT", 7, "odd")
     assert list(image.ReferencedFileID) == ["IMAGES", "IM1"]
     assert image.ReferencedTransferSyntaxUIDInFile == "1.2.840.10008.1.2.1"
+
+
+def test_what_a_directory_must_have_and_an_instance_need_not_have_gets_a_value() -> None:
+    directory = DicomDir(False)
+    for number in (1, 2):
+        bare = {Tag(0x0020000D): Element("UI", "1.1"), Tag(0x0020000E): Element("UI", "1.1.1")}
+        bare[Tag(0x00080022)] = Element("DA", "20240203")
+        file = Referenced(
+            ("IMAGES", f"IM{number}"), "1.2.840.10008.5.1.4.1.1.2", f"1.2.{number}", "1.2.840.10008.1.2.1"
+        )
+        directory.add(("p", "1.1", "1.1.1"), bare, file)
+
+    patient, study, series, *images = pydicom.dcmread(io.BytesIO(directory.encode())).DirectoryRecordSequence
+    assert (patient.PatientID, patient.PatientName) == ("UNKNOWN", "")
+    assert (study.StudyDate, study.StudyTime, study.StudyID, study.AccessionNumber) == ("20240203", "000000", "1", "")
+    assert (series.Modality, series.SeriesNumber) == ("OT", 1)
+    assert [image.InstanceNumber for image in images] == [1, 2]
 
 
 def test_a_plain_directory_says_less() -> None:
