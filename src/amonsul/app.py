@@ -241,6 +241,7 @@ async def _serve(
         archive.database,
         settings.modalities(configuration),
         in_database=configuration.flag("DicomModalitiesInDatabase"),
+        read_only=archive.settings.read_only,
     )
     http_client = HttpClient(settings.http_settings(configuration))
     peers = _peers(configuration, archive, http_client)
@@ -420,6 +421,7 @@ def _peers(configuration: Configuration, archive: Archive, http_client: HttpClie
         archive.database,
         settings.peers(configuration),
         in_database=configuration.flag("OrthancPeersInDatabase"),
+        read_only=archive.settings.read_only,
     )
     return PeerClient(known, http_client)
 
@@ -430,6 +432,7 @@ def _dicom_web(configuration: Configuration, archive: Archive, http_client: Http
         archive.database,
         settings.dicom_web_servers(configuration),
         in_database=configuration.flag("DicomWeb.ServersInDatabase"),
+        read_only=archive.settings.read_only,
     )
     max_instances, max_size = settings.stow_limits(configuration)
     return DicomWebClient(known, http_client, max_instances, max_size)

@@ -11,7 +11,7 @@ from amonsul.archive.peer_list import Peers
 from amonsul.archive.peers import parse_peer
 from amonsul.archive.remote_list import forget_run
 from amonsul.clients.http import HttpClient
-from amonsul.errors import BadFileFormat, InexistentItem, UnknownResource
+from amonsul.errors import BadFileFormat, InexistentItem, ReadOnly, UnknownResource
 from amonsul.jobs.peers import PeerClient
 
 CONFIGURED = parse_peer(["http://configured"])
@@ -36,6 +36,17 @@ def test_the_database_counts_alone_if_it_shall(archive: Archive) -> None:
     assert other.all() == {"added": ADDED}
     other.remove("added")
     assert one.all() == {}
+
+
+@pytest.mark.parametrize("in_database", [False, True])
+def test_none_is_changed_where_nothing_may_be(archive: Archive, in_database: bool) -> None:
+    Peers(archive.database, {}, in_database=True).put("kept", ADDED)
+    peers = Peers(archive.database, {"kept": ADDED}, in_database=in_database, read_only=True)
+    with pytest.raises(ReadOnly):
+        peers.put("added", ADDED)
+    with pytest.raises(ReadOnly):
+        peers.remove("kept")
+    assert peers.all() == {"kept": ADDED}
 
 
 @pytest.mark.parametrize("in_database", [False, True])

@@ -15,7 +15,7 @@ import orjson
 
 from amonsul.archive.modalities import check_name
 from amonsul.database import Database, modalities
-from amonsul.errors import AmonsulError
+from amonsul.errors import AmonsulError, ReadOnly
 
 R = TypeVar("R")
 
@@ -31,14 +31,18 @@ class RemoteList(ABC, Generic[R]):
     Args:
         configured: those of the configuration; without meaning if they are kept in the database.
         in_database: whether they are.
+        read_only: none may be added, changed or removed (option `ReadOnly`): what is stored here could be sent to them.
     """
 
     SCOPE: ClassVar[str]
     """Where this sort is kept for good."""
 
-    def __init__(self, database: Database, configured: Mapping[str, R], *, in_database: bool = False) -> None:
+    def __init__(
+        self, database: Database, configured: Mapping[str, R], *, in_database: bool = False, read_only: bool = False
+    ) -> None:
         self._database = database
         self._configured = {} if in_database else dict(configured)
+        self._read_only = read_only
         self._scope = self.SCOPE if in_database else self.SCOPE + modalities.RUN
 
     def all(self) -> dict[str, R]:
@@ -69,7 +73,9 @@ class RemoteList(ABC, Generic[R]):
 
         Raises:
             BadFileFormat: no remote can have this name.
+            ReadOnly: see above.
         """
+        self._require_writable()
         check_name(name)
         value = orjson.dumps(self._encode(remote)).decode()
         self._database.write(lambda tx: modalities.put(tx, self._scope, name, value))
@@ -79,13 +85,19 @@ class RemoteList(ABC, Generic[R]):
 
         Raises:
             InexistentItem: there is none.
+            ReadOnly: see above.
         """
+        self._require_writable()
         if name not in self.all():
             raise self._not_removable(name)
         if name in self._configured:
             self._database.write(lambda tx: modalities.put(tx, self._scope, name, None))
         else:
             self._database.write(lambda tx: modalities.remove(tx, self._scope, name))
+
+    def _require_writable(self) -> None:
+        if self._read_only:
+            raise ReadOnly
 
     @abstractmethod
     def _encode(self, remote: R) -> dict[str, object]: ...

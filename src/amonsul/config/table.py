@@ -177,7 +177,7 @@ GENERAL: Final = Area(
             served=False,
             example="/tmp",
         ),
-        Option("ReadOnly", FLAG, False, "Refuse whatever would change the stored data."),
+        Option("ReadOnly", FLAG, False, "Refuse whatever would change the stored data, or the remotes it is sent to."),
         Option(
             "DatabaseServerIdentifier",
             TEXT,
