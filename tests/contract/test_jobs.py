@@ -446,6 +446,22 @@ def test_a_job_is_tried_again_where_it_failed(theatre: Theatre) -> None:
     assert [step for _, step in theatre.troupe.done] == [0, 1, 2]
 
 
+def test_a_permissive_job_is_tried_again_before_it_counts_what_was_refused(theatre: Theatre) -> None:
+    clock = Clock()
+    engine = theatre.engine(JobsSettings(history_size=9, retry_first_s=10), start=False, clock=clock)
+    job_id = engine.submit(Script(("flaky", "refuse", "ok"), permissive=True), max_attempts=2)
+    engine.look_around()
+    resting = until_state(engine, job_id, State.RETRY)
+    assert (resting.done, resting.content["FailedInstancesCount"]) == (0, 0)
+    engine.look_around()
+    clock.now += 12
+    engine.look_around()
+    engine.look_around()
+    job = until_state(engine, job_id, State.SUCCESS)
+    assert (job.done, job.content["FailedInstancesCount"]) == (3, 1)
+    assert [step for _, step in theatre.troupe.done] == [0, 2]
+
+
 def test_attempts_are_bounded(theatre: Theatre) -> None:
     clock = Clock()
     engine = theatre.engine(JobsSettings(history_size=9, retry_first_s=10), start=False, clock=clock)

@@ -7,7 +7,14 @@ import traceback
 from collections.abc import Iterator
 
 from amonsul.database.jobs import Failure
-from amonsul.errors import AmonsulError, InternalError, JobCanceled
+from amonsul.errors import (
+    AmonsulError,
+    InternalError,
+    JobCanceled,
+    NetworkProtocolError,
+    NoPresentationContext,
+    RemoteFailure,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +34,11 @@ def describe_bug(error: Exception, kind: str, job_id: str) -> Failure:
     where = "".join(traceback.format_tb(error.__traceback__))
     logger.error("job %s (%s) failed with %s\n%s", job_id, kind, type(error).__name__, where)
     return Failure(InternalError.orthanc_status, InternalError.message, type(error).__name__)
+
+
+def may_pass(error: AmonsulError) -> bool:
+    """A DICOM system that is not there may come back; one that refuses will refuse again."""
+    return isinstance(error, NetworkProtocolError) and not isinstance(error, RemoteFailure | NoPresentationContext)
 
 
 def revive(failure: Failure) -> AmonsulError:

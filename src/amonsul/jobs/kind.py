@@ -74,6 +74,10 @@ class Running(Protocol):
         """Around one of many items: a permissive job counts what is refused in `FailedInstancesCount` and goes on."""
         ...
 
+    def tolerates(self, error: AmonsulError) -> bool:
+        """Whether a permissive job goes on after an error; not while it may pass and the job is to be tried again."""
+        ...
+
 
 def _never(_: AmonsulError) -> bool:
     return False

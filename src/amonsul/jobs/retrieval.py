@@ -112,12 +112,10 @@ def follow(
             detail["DimseErrorStatus"] = sub.status if sub.is_final else 0
             if not sub.is_final:
                 yield Progress(begin + _part_of(sub), total * _STEPS, number)
-    except RemoteFailure as error:
-        detail["DimseErrorStatus"] = error.status
-        if not permissive or running.stopping:
-            raise
-    except AmonsulError:
-        if not permissive or running.stopping:
+    except AmonsulError as error:
+        if isinstance(error, RemoteFailure):
+            detail["DimseErrorStatus"] = error.status
+        if not (permissive and running.tolerates(error)):
             raise
 
 

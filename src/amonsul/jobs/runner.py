@@ -165,13 +165,21 @@ class Run:
         archive.blobs.publish(blob)
         reclaim(archive, gone)
 
+    def tolerates(self, error: AmonsulError) -> bool:
+        """See Running."""
+        return not (self.stopping or (self._has_attempts and self._kind.may_pass(error)))
+
+    @property
+    def _has_attempts(self) -> bool:
+        return self._job.attempt + 1 < self._claimed.max_attempts
+
     @contextmanager
     def item(self, permissive: bool) -> Iterator[None]:
         """See Running."""
         try:
             yield
         except AmonsulError as error:
-            if not permissive or self.stopping:
+            if not (permissive and self.tolerates(error)):
                 raise
             logger.info("job %s goes on after an error: %s", self.job_id, error)
             self.content[_FAILED_INSTANCES] = self.content.get(_FAILED_INSTANCES, 0) + 1

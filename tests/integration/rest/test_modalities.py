@@ -175,6 +175,19 @@ def test_a_permissive_job_tries_every_instance_of_a_remote_that_is_not_there(htt
     assert http.post("/modalities/nobody/store", json=instances).status_code == 500
 
 
+@pytest.mark.parametrize("what", ["move", "get", "store"])
+def test_a_remote_that_is_not_there_is_tried_again_if_that_is_wanted(http: httpx.Client, what: str) -> None:
+    instance = store(http)
+    add(http, "nobody", Modality("NOBODY", "127.0.0.1", free_port()))
+    resources = [instance] if what == "store" else [{"StudyInstanceUID": "1.2.3"}]
+    body = {"Level": "Study", "Resources": resources, "Asynchronous": True, "MaximumAttempts": 2, "Permissive": True}
+    job = http.post(f"/modalities/nobody/{what}", json=body).json()["ID"]
+    while (state := http.get(f"/jobs/{job}").json()["State"]) in ("Pending", "Running"):
+        pass
+    assert state == "Retry"
+    assert http.post(f"/jobs/{job}/cancel").status_code == 200
+
+
 def test_a_request_can_change_where_to_and_as_whom(http: httpx.Client) -> None:
     instance = store(http)
     peer = Pynetdicom()

@@ -18,6 +18,7 @@ from amonsul.clients.dimse import PATIENT_ROOT_GET, STUDY_ROOT_GET, DicomClient,
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.uids import is_valid
 from amonsul.jobs import retrieval
+from amonsul.jobs.failures import may_pass
 from amonsul.jobs.kind import Kind, Progress, Running
 
 
@@ -86,4 +87,4 @@ def get_scu(archive: Archive, client: DicomClient) -> Kind[GetScu]:
             "RemoteAet": arguments.remote.ae_title,
         }
 
-    return Kind("DicomGetScu", GetScu, run, content, answer_payload=retrieval.answer_payload)
+    return Kind("DicomGetScu", GetScu, run, content, may_pass=may_pass, answer_payload=retrieval.answer_payload)

@@ -15,8 +15,9 @@ from amonsul.archive.modalities import Modality
 from amonsul.clients.dimse import DicomClient, MoveOriginator
 from amonsul.dicom.commitment import Reference as CommitmentReference
 from amonsul.dicom.levels import OrthancId
-from amonsul.errors import AmonsulError, NetworkProtocolError, NoPresentationContext, RemoteFailure, UnknownResource
+from amonsul.errors import UnknownResource
 from amonsul.jobs.commitment import Commit
+from amonsul.jobs.failures import may_pass
 from amonsul.jobs.kind import Kind, Progress, Running
 from amonsul.jobs.outgoing import outgoing
 
@@ -114,9 +115,4 @@ def modality_store(archive: Archive, client: DicomClient, commit: Commit | None 
             shown["StorageCommitmentTransactionUID"] = arguments.storage_commitment_transaction_uid
         return shown
 
-    return Kind("DicomModalityStore", ModalityStore, run, content, may_pass=_may_pass, max_attempts=1)
-
-
-def _may_pass(error: AmonsulError) -> bool:
-    """A remote that is not there may come back; one that refuses will refuse again."""
-    return isinstance(error, NetworkProtocolError) and not isinstance(error, RemoteFailure | NoPresentationContext)
+    return Kind("DicomModalityStore", ModalityStore, run, content, may_pass=may_pass, max_attempts=1)

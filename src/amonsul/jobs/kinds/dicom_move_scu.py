@@ -15,6 +15,7 @@ from amonsul.clients.dimse import PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE, DicomClien
 from amonsul.dicom.levels import Level
 from amonsul.jobs import retrieval
 from amonsul.jobs.arrivals import MoveArrivals
+from amonsul.jobs.failures import may_pass
 from amonsul.jobs.kind import Kind, Progress, Running
 
 
@@ -74,4 +75,4 @@ def move_scu(archive: Archive, client: DicomClient, arrivals: MoveArrivals) -> K
             "TargetAet": arguments.target_aet,
         }
 
-    return Kind("DicomMoveScu", MoveScu, run, content, answer_payload=retrieval.answer_payload)
+    return Kind("DicomMoveScu", MoveScu, run, content, may_pass=may_pass, answer_payload=retrieval.answer_payload)

@@ -93,10 +93,10 @@ def peer_store(archive: Archive, codecs: Codecs, peers: PeerClient) -> Kind[Peer
                 while len(waiting) < connections * _AHEAD and (instance_id := next(following, None)) is not None:
                     waiting.append(pool.submit(sender.send, instance_id))
                 outcome = waiting.popleft().result()
-                _count(running.content, outcome.size)
                 with running.item(arguments.permissive):
                     if outcome.error is not None:
                         raise outcome.error
+                _count(running.content, outcome.size)
                 done += 1
                 yield Progress(done, total, done)
 

@@ -24,7 +24,7 @@ from amonsul.dicom.commitment import (
     Refusal,
 )
 from amonsul.dicom.query import View
-from amonsul.errors import AmonsulError, NetworkProtocolError, NoPresentationContext, RemoteFailure
+from amonsul.jobs.failures import may_pass
 from amonsul.jobs.kind import Kind, Progress, Running
 
 NAME: Final = "StorageCommitmentScp"
@@ -88,9 +88,4 @@ def storage_commitment_scp(archive: Archive, client: DicomClient, *, checks_file
             "TransactionUid": arguments.transaction_uid,
         }
 
-    return Kind(NAME, CommitmentScp, run, content, may_pass=_may_pass, max_attempts=_MAX_ATTEMPTS)
-
-
-def _may_pass(error: AmonsulError) -> bool:
-    """A modality that is not there may come back; one that refuses will refuse again."""
-    return isinstance(error, NetworkProtocolError) and not isinstance(error, RemoteFailure | NoPresentationContext)
+    return Kind(NAME, CommitmentScp, run, content, may_pass=may_pass, max_attempts=_MAX_ATTEMPTS)
