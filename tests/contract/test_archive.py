@@ -608,9 +608,11 @@ class TestUserData:
         edit.delete_attachment(archive, Level.INSTANCE, stored.instance_id, "notes")
         assert statistics.system(archive).disk_size == before
         assert len(blobs_of(archive)) == 1
-        for name in ("dicom", "dicom-as-json", "1"):
+        for name in ("dicom", "dicom-until-pixel-data", "1"):
             with pytest.raises(Forbidden):
                 edit.delete_attachment(archive, Level.INSTANCE, stored.instance_id, name)
+        with pytest.raises(UnknownResource):
+            edit.delete_attachment(archive, Level.INSTANCE, stored.instance_id, "dicom-as-json")
 
     def test_without_md5_an_attachment_is_still_announced_with_one(self, archive: Archive) -> None:
         archive = with_settings(archive, store_md5=False)

@@ -14,7 +14,7 @@ from typing import Final
 from amonsul.archive import clock
 from amonsul.archive.context import Archive
 from amonsul.archive.digest import md5_of
-from amonsul.archive.names import attachment_number, metadata_number
+from amonsul.archive.names import DICOM_AS_JSON, attachment_number, metadata_number
 from amonsul.archive.read import StoredAttachment, attachment
 from amonsul.archive.reclaim import reclaim
 from amonsul.archive.space import make_room_for_attachment
@@ -287,7 +287,7 @@ def _recode(archive: Archive, level: Level, orthanc_id: OrthancId, stored: Store
 def delete_attachment(
     archive: Archive, level: Level, orthanc_id: OrthancId, name: str, expected: Expected | None = None
 ) -> None:
-    """Remove a user-defined attachment.
+    """Remove a user-defined attachment, or the tags as JSON that an earlier system kept.
 
     Raises:
         UnknownResource: there is no such resource, or it has no such attachment.
@@ -295,7 +295,7 @@ def delete_attachment(
         Forbidden: the attachment is one that the server keeps.
         Conflict: something else is there than expected.
     """
-    number = _user_attachment(archive, name)
+    number = _user_attachment(archive, name, DICOM_AS_JSON)
 
     def work(tx: Transaction) -> str:
         row = _row(tx, level, orthanc_id)
@@ -335,11 +335,11 @@ def _user_metadata(archive: Archive, name: str) -> int:
     return number
 
 
-def _user_attachment(archive: Archive, name: str) -> int:
+def _user_attachment(archive: Archive, name: str, *others: int) -> int:
     number = attachment_number(archive.settings, name)
     if number is None:
         raise InexistentItem
-    if not metadata.FIRST_USER_NUMBER <= number <= metadata.LAST_USER_NUMBER:
+    if number not in others and not metadata.FIRST_USER_NUMBER <= number <= metadata.LAST_USER_NUMBER:
         raise Forbidden("this attachment is kept by the server")
     return number
 

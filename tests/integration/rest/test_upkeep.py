@@ -105,6 +105,8 @@ def test_what_earlier_systems_kept_is_made_on_request(client: httpx.Client, inst
     assert beginning.content == file[:offset]
     for name in ("dicom-as-json", "dicom-until-pixel-data"):
         assert client.get(f"{instance}/attachments/{name}/info").status_code == 404  # it is not there
+    assert client.delete(f"{instance}/attachments/dicom-as-json").status_code == 404
+    assert client.delete(f"{instance}/attachments/dicom-until-pixel-data").status_code == 403
     assert client.get("/instances/nope/attachments/dicom-as-json/data").status_code == 404
     series = client.get(f"{instance}/series").json()["ID"]
     assert client.get(f"/series/{series}/attachments/dicom-as-json/data").status_code == 404
