@@ -167,7 +167,6 @@ def scene(servers: list[Running]) -> Iterator[Scene]:
     one, other = servers
     with one.client() as here, other.client() as there:
         for client, remote, name in ((here, other, "THERE"), (there, one, "HERE")):
-            client.delete("/jobs")
             for patient in client.get("/patients").json():
                 client.delete(f"/patients/{patient}").raise_for_status()
             for number in range(3):

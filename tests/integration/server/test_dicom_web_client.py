@@ -65,6 +65,13 @@ def ended(client: httpx.Client, job_id: str) -> dict[str, object]:
             return job
 
 
+@pytest.fixture(scope="module")
+def server_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One server for tests that leave nothing in it but a server of their own called `other`."""
+    with serving(tmp_path_factory.mktemp("alone")) as server, server.client() as client:
+        yield client
+
+
 def test_a_study_is_sent_byte_by_byte_in_requests_of_bounded_size(tmp_path: Path) -> None:
     with two_servers(tmp_path, {"StowMaxInstances": 5}) as (here, there):
         study = fill(here)
@@ -78,81 +85,83 @@ def test_a_study_is_sent_byte_by_byte_in_requests_of_bounded_size(tmp_path: Path
 
 
 @pytest.mark.parametrize("resources", [["patients"], ["series"], ["studies", "instances"]])
-def test_every_level_is_sent_by_a_job(tmp_path: Path, resources: list[str]) -> None:
-    with two_servers(tmp_path) as (here, there):
-        fill(here)
-        named = [orthanc_id for level in resources for orthanc_id in here.get(f"/{level}").json()]
-        job = here.post(f"{THERE}/stow", json={"Resources": named, "Synchronous": False, "UserData": "mine"}).json()
-        state = ended(here, job["ID"])
-        assert (state["Type"], state["State"], state["Progress"]) == ("DicomWebStowClient", "Success", 100)
-        assert state["UserData"] == "mine"
-        assert same(here, there)
+def test_every_level_is_sent_by_a_job(pair: tuple[httpx.Client, httpx.Client], resources: list[str]) -> None:
+    here, there = pair
+    fill(here)
+    named = [orthanc_id for level in resources for orthanc_id in here.get(f"/{level}").json()]
+    job = here.post(f"{THERE}/stow", json={"Resources": named, "Synchronous": False, "UserData": "mine"}).json()
+    state = ended(here, job["ID"])
+    assert (state["Type"], state["State"], state["Progress"]) == ("DicomWebStowClient", "Success", 100)
+    assert state["UserData"] == "mine"
+    assert same(here, there)
 
 
-def test_resources_of_every_level_are_retrieved_with_counts_and_identifiers(tmp_path: Path) -> None:
+def test_resources_of_every_level_are_retrieved_with_counts_and_identifiers(
+    pair: tuple[httpx.Client, httpx.Client],
+) -> None:
     series = [instance for instance in INSTANCES if instance.series_instance_uid == SERIES]
     cases: list[tuple[dict[str, str], list[Instance]]] = [
         ({"Study": STUDY}, INSTANCES),
         ({"Study": STUDY, "Series": SERIES}, series),
         ({"Study": STUDY, "Series": SERIES, "Instance": series[3].sop_instance_uid}, [series[3]]),
     ]
-    with two_servers(tmp_path) as (here, there):
-        fill(there)
-        for resource, expected in cases:
-            answer = here.post(f"{THERE}/retrieve", json={"Resources": [resource]}).json()
-            assert sorted(answer["Instances"]) == sorted(instance.orthanc_id for instance in expected)
-            assert (answer["ReceivedInstancesCount"], answer["NetworkUsageMB"]) == (str(len(expected)), "0")
-            assert sorted(here.get("/instances").json()) == sorted(answer["Instances"])
-            for expected_instance in expected:
-                kept = here.get(f"/instances/{expected_instance.orthanc_id}/file").content
-                assert kept == expected_instance.file()
-            for study in here.get("/studies").json():
-                here.delete(f"/studies/{study}")
+    here, there = pair
+    fill(there)
+    for resource, expected in cases:
+        answer = here.post(f"{THERE}/retrieve", json={"Resources": [resource]}).json()
+        assert sorted(answer["Instances"]) == sorted(instance.orthanc_id for instance in expected)
+        assert (answer["ReceivedInstancesCount"], answer["NetworkUsageMB"]) == (str(len(expected)), "0")
+        assert sorted(here.get("/instances").json()) == sorted(answer["Instances"])
+        for expected_instance in expected:
+            kept = here.get(f"/instances/{expected_instance.orthanc_id}/file").content
+            assert kept == expected_instance.file()
+        for study in here.get("/studies").json():
+            here.delete(f"/studies/{study}")
 
 
-def test_what_is_at_a_uri_is_retrieved_later_unless_at_once(tmp_path: Path) -> None:
-    with two_servers(tmp_path) as (here, there):
-        fill(there)
-        job = here.post(f"{THERE}/wado", json={"Uri": f"/studies/{STUDY}"}).json()
-        state = ended(here, job["ID"])
-        assert (state["Type"], state["State"]) == ("DicomWebWadoRetrieveClient", "Success")
-        assert same(here, there)
-        metadata = here.get(f"/instances/{INSTANCES[0].orthanc_id}/metadata?expand").json()
-        assert (metadata["Origin"], metadata["RemoteAET"]) == ("Plugins", "")
-        at_once = here.post(f"{THERE}/wado", json={"Uri": f"/studies/{STUDY}", "Synchronous": True}).json()
-        assert at_once["ReceivedInstancesCount"] == str(COUNT)
+def test_what_is_at_a_uri_is_retrieved_later_unless_at_once(pair: tuple[httpx.Client, httpx.Client]) -> None:
+    here, there = pair
+    fill(there)
+    job = here.post(f"{THERE}/wado", json={"Uri": f"/studies/{STUDY}"}).json()
+    state = ended(here, job["ID"])
+    assert (state["Type"], state["State"]) == ("DicomWebWadoRetrieveClient", "Success")
+    assert same(here, there)
+    metadata = here.get(f"/instances/{INSTANCES[0].orthanc_id}/metadata?expand").json()
+    assert (metadata["Origin"], metadata["RemoteAET"]) == ("Plugins", "")
+    at_once = here.post(f"{THERE}/wado", json={"Uri": f"/studies/{STUDY}", "Synchronous": True}).json()
+    assert at_once["ReceivedInstancesCount"] == str(COUNT)
 
 
-def test_searches_metadata_pictures_and_files_are_handed_on(tmp_path: Path) -> None:
-    with two_servers(tmp_path) as (here, there):
-        fill(there)
+def test_searches_metadata_pictures_and_files_are_handed_on(pair: tuple[httpx.Client, httpx.Client]) -> None:
+    here, there = pair
+    fill(there)
 
-        def get(**body: object) -> httpx.Response:
-            return here.post(f"{THERE}/get", json=body)
+    def get(**body: object) -> httpx.Response:
+        return here.post(f"{THERE}/get", json=body)
 
-        found = get(Uri="/studies", Arguments={"PatientID": "P*", "limit": "1"})
-        assert found.headers["Content-Type"] == "application/dicom+json"
-        assert found.json() == there.get("/dicom-web/studies").json()
-        assert "sandbox" in found.headers["Content-Security-Policy"]
-        as_xml = get(Uri="studies", HttpHeaders={"Accept": 'multipart/related; type="application/dicom+xml"'})
-        assert as_xml.headers["Content-Type"].startswith("multipart/related")
-        one = INSTANCES[0]
-        uri = f"/studies/{one.study_instance_uid}/series/{one.series_instance_uid}/instances/{one.sop_instance_uid}"
-        file = get(Uri=uri, HttpHeaders={"Accept": "application/dicom; transfer-syntax=*"})
-        assert file.content == one.file()
-        assert get(Uri=f"/studies/{STUDY}/metadata").json() == there.get(f"/dicom-web/studies/{STUDY}/metadata").json()
+    found = get(Uri="/studies", Arguments={"PatientID": "P*", "limit": "1"})
+    assert found.headers["Content-Type"] == "application/dicom+json"
+    assert found.json() == there.get("/dicom-web/studies").json()
+    assert "sandbox" in found.headers["Content-Security-Policy"]
+    as_xml = get(Uri="studies", HttpHeaders={"Accept": 'multipart/related; type="application/dicom+xml"'})
+    assert as_xml.headers["Content-Type"].startswith("multipart/related")
+    one = INSTANCES[0]
+    uri = f"/studies/{one.study_instance_uid}/series/{one.series_instance_uid}/instances/{one.sop_instance_uid}"
+    file = get(Uri=uri, HttpHeaders={"Accept": "application/dicom; transfer-syntax=*"})
+    assert file.content == one.file()
+    assert get(Uri=f"/studies/{STUDY}/metadata").json() == there.get(f"/dicom-web/studies/{STUDY}/metadata").json()
 
-        for accept in ("application/dicom+json", 'multipart/related; type="application/dicom+xml"'):
-            body = {"Uri": "/studies", "HttpHeaders": {"Accept": accept}}
-            (shown,) = here.post(f"{THERE}/qido", json=body).json()
-            assert shown["0020000D"] == {
-                "Element": 13,
-                "Group": 32,
-                "Name": "StudyInstanceUID",
-                "Value": STUDY,
-                "vr": "UI",
-            }
-        assert here.post(f"{THERE}/qido", json={"Uri": "/studies", "Arguments": {"PatientID": "nobody"}}).json() == []
+    for accept in ("application/dicom+json", 'multipart/related; type="application/dicom+xml"'):
+        body = {"Uri": "/studies", "HttpHeaders": {"Accept": accept}}
+        (shown,) = here.post(f"{THERE}/qido", json=body).json()
+        assert shown["0020000D"] == {
+            "Element": 13,
+            "Group": 32,
+            "Name": "StudyInstanceUID",
+            "Value": STUDY,
+            "vr": "UI",
+        }
+    assert here.post(f"{THERE}/qido", json={"Uri": "/studies", "Arguments": {"PatientID": "nobody"}}).json() == []
 
 
 @pytest.mark.parametrize(
@@ -164,16 +173,16 @@ def test_searches_metadata_pictures_and_files_are_handed_on(tmp_path: Path) -> N
         (b"text/\xfc", "application/octet-stream"),
     ],
 )
-def test_what_a_server_answers_does_no_harm_here(tmp_path: Path, given: bytes, handed_on: str) -> None:
+def test_what_a_server_answers_does_no_harm_here(server_alone: httpx.Client, given: bytes, handed_on: str) -> None:
     answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Type: " + given + b"\r\nContent-Length: 2\r\n\r\nhi"
 
     def talk(link: socket.socket, _: int) -> None:
         while read_request(link):
             link.sendall(answer)
 
-    with Host(talk) as host, serving(tmp_path) as server, server.client() as client:
-        client.put(THERE, json=[host.url])
-        found = client.post(f"{THERE}/get", json={"Uri": "/x"})
+    with Host(talk) as host:
+        server_alone.put(THERE, json=[host.url]).raise_for_status()
+        found = server_alone.post(f"{THERE}/get", json={"Uri": "/x"})
         assert (found.status_code, found.content) == (200, b"hi")
         assert found.headers["Content-Type"] == handed_on
         assert found.headers["X-Content-Type-Options"] == "nosniff"
@@ -225,7 +234,7 @@ def test_what_a_server_does_not_have_or_do_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_sent(
-    tmp_path: Path, route: str, body: dict[str, object]
+    server_alone: httpx.Client, route: str, body: dict[str, object]
 ) -> None:
     noted: list[bytes] = []
 
@@ -233,9 +242,8 @@ def test_what_makes_no_sense_is_refused_before_anything_is_sent(
         noted.append(b"called")
 
     with Host(talk) as host:
-        known = {"DicomWeb": {"Servers": {"other": {"Url": host.url, "HasDelete": True}}}}
-        with serving(tmp_path, known) as server, server.client() as client:
-            assert client.post(f"{THERE}/{route}", json=body).status_code == 400
+        server_alone.put(THERE, json={"Url": host.url, "HasDelete": True}).raise_for_status()
+        assert server_alone.post(f"{THERE}/{route}", json=body).status_code == 400
     assert noted == []
 
 

@@ -55,7 +55,8 @@ def test_changed_settings_reach_what_is_stored_over_a_kill(tmp_path: Path, share
             assert time.monotonic() < give_up
         assert pixels(client) == before
         server.kill()
-    with serving(tmp_path, options) as server, server.client() as client:
+    in_haste = {**options, "Housekeeper": {"Enable": True, "ThrottleDelay": 0}}
+    with serving(tmp_path, in_haste) as server, server.client() as client:
         give_up = time.monotonic() + PATIENCE_S
         while client.get("/housekeeper/status").json()["JobID"] is not None:
             assert time.monotonic() < give_up

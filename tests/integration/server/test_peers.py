@@ -50,49 +50,49 @@ def same(one: httpx.Client, other: httpx.Client) -> bool:
     return ids == sorted(other.get("/instances").json()) and next(files) == next(files)
 
 
-def test_a_study_goes_to_a_peer_byte_by_byte(tmp_path: Path) -> None:
-    with two_servers(tmp_path) as (here, there):
-        study = fill(here)
-        content = here.post("/peers/other/store", content=study).json()
-        size = sum(len(instance.file()) for instance in INSTANCES)
-        assert content["InstancesCount"] == COUNT
-        assert content["FailedInstancesCount"] == 0
-        assert content["Size"] == str(size)
-        assert content["Resources"] == [{"ID": study, "Type": "Study"}]
-        assert same(here, there)
-        assert here.get("/peers/other/system").json() == there.get("/system").json()
+def test_a_study_goes_to_a_peer_byte_by_byte(pair: tuple[httpx.Client, httpx.Client]) -> None:
+    here, there = pair
+    study = fill(here)
+    content = here.post("/peers/other/store", content=study).json()
+    size = sum(len(instance.file()) for instance in INSTANCES)
+    assert content["InstancesCount"] == COUNT
+    assert content["FailedInstancesCount"] == 0
+    assert content["Size"] == str(size)
+    assert content["Resources"] == [{"ID": study, "Type": "Study"}]
+    assert same(here, there)
+    assert here.get("/peers/other/system").json() == there.get("/system").json()
 
 
 @pytest.mark.parametrize("level", ["patients", "studies", "series", "instances"])
-def test_every_level_is_taken_compressed_by_a_job(tmp_path: Path, level: str) -> None:
-    with two_servers(tmp_path) as (here, there):
-        fill(here)
-        body = {"Resources": here.get(f"/{level}").json(), "Compress": True, "Synchronous": False}
-        job = here.post("/peers/other/store", json=body).json()
-        while (state := here.get(job["Path"]).json())["State"] in ("Pending", "Running"):
-            pass
-        assert (state["Type"], state["State"], state["Progress"]) == ("OrthancPeerStore", "Success", 100)
-        assert int(state["Content"]["Size"]) < sum(len(instance.file()) for instance in INSTANCES)
-        assert same(here, there)
+def test_every_level_is_taken_compressed_by_a_job(pair: tuple[httpx.Client, httpx.Client], level: str) -> None:
+    here, there = pair
+    fill(here)
+    body = {"Resources": here.get(f"/{level}").json(), "Compress": True, "Synchronous": False}
+    job = here.post("/peers/other/store", json=body).json()
+    while (state := here.get(job["Path"]).json())["State"] in ("Pending", "Running"):
+        pass
+    assert (state["Type"], state["State"], state["Progress"]) == ("OrthancPeerStore", "Success", 100)
+    assert int(state["Content"]["Size"]) < sum(len(instance.file()) for instance in INSTANCES)
+    assert same(here, there)
 
 
-def test_instances_are_transcoded_on_the_way(tmp_path: Path) -> None:
+def test_instances_are_transcoded_on_the_way(pair: tuple[httpx.Client, httpx.Client]) -> None:
     file = Path(str(get_testdata_file("MR_small_RLE.dcm"))).read_bytes()
-    with two_servers(tmp_path) as (here, there):
-        stored = here.post("/instances", content=file).json()
-        body = {"Resources": [stored["ID"]], "Transcode": EXPLICIT}
-        assert here.post("/peers/other/store", json=body).json()["Transcode"] == EXPLICIT
-        assert there.get(f"/instances/{stored['ID']}/metadata/TransferSyntax").text == EXPLICIT
+    here, there = pair
+    stored = here.post("/instances", content=file).json()
+    body = {"Resources": [stored["ID"]], "Transcode": EXPLICIT}
+    assert here.post("/peers/other/store", json=body).json()["Transcode"] == EXPLICIT
+    assert there.get(f"/instances/{stored['ID']}/metadata/TransferSyntax").text == EXPLICIT
 
 
-def test_a_file_is_sent_straight_and_not_kept(tmp_path: Path) -> None:
-    with two_servers(tmp_path) as (here, there):
-        answer = here.post("/peers/other/store-straight", content=INSTANCES[0].file()).json()
-        assert (answer["ID"], answer["Status"]) == (INSTANCES[0].orthanc_id, "Success")
-        assert here.get("/instances").json() == []
-        assert there.get("/instances").json() == [INSTANCES[0].orthanc_id]
-        refused = here.post("/peers/other/store-straight", content=b"no DICOM")
-        assert (refused.status_code, refused.json()["OrthancStatus"]) == (500, 9)
+def test_a_file_is_sent_straight_and_not_kept(pair: tuple[httpx.Client, httpx.Client]) -> None:
+    here, there = pair
+    answer = here.post("/peers/other/store-straight", content=INSTANCES[0].file()).json()
+    assert (answer["ID"], answer["Status"]) == (INSTANCES[0].orthanc_id, "Success")
+    assert here.get("/instances").json() == []
+    assert there.get("/instances").json() == [INSTANCES[0].orthanc_id]
+    refused = here.post("/peers/other/store-straight", content=b"no DICOM")
+    assert (refused.status_code, refused.json()["OrthancStatus"]) == (500, 9)
 
 
 def test_passwords_are_used_and_neither_shown_nor_kept_by_jobs(tmp_path: Path) -> None:
