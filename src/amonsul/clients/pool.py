@@ -1,8 +1,8 @@
 """Associations that wait for their next use (`DicomAssociationCloseDelay`).
 
 One is lent to one caller at a time. A later caller gets it if everything that he needs was proposed when it was made,
-whatever came of it. A thread, which exists only while something waits, releases
-those that nobody came for.
+whatever came of it; otherwise it is released for the one that he makes, since many a device takes one association at a
+time. A thread, which exists only while something waits, releases those that nobody came for.
 """
 
 from __future__ import annotations
@@ -36,13 +36,20 @@ class AssociationPool:
         self._thread: threading.Thread | None = None
 
     def take(self, key: Hashable, needed: Collection[tuple[str, str]]) -> Association | None:
-        """An association that waits, for which all these SOP classes and transfer syntaxes were proposed."""
+        """An association that waits, for which all these SOP classes and transfer syntaxes were proposed.
+
+        If there is none, all that wait under this key are released.
+        """
         while True:
             with self._changed:
-                found = next((kept for kept in self._kept if kept.key == key and kept.association.covers(needed)), None)
-                if found is None:
-                    return None
-                self._kept.remove(found)
+                waiting = [kept for kept in self._kept if kept.key == key]
+                found = next((kept for kept in waiting if kept.association.covers(needed)), None)
+                for kept in waiting if found is None else [found]:
+                    self._kept.remove(kept)
+            if found is None:
+                for kept in waiting:
+                    kept.association.release()
+                return None
             if found.association.is_open and not found.association.has_news():
                 return found.association
             found.association.abort()  # the remote ended it meanwhile

@@ -316,6 +316,15 @@ def test_a_kept_association_that_the_remote_left_is_replaced() -> None:
     assert peer.events.count("C-STORE") == 2
 
 
+def test_a_kept_association_makes_room_for_one_with_other_contexts(tmp_path: Path) -> None:
+    """DCMTK's storescp, as many a device, takes one association at a time and lets others wait."""
+    settings = ScuSettings(ae_title=AE_TITLE, timeout_s=PATIENCE_S, association_close_delay_s=10 * PATIENCE_S)
+    with storescp(tmp_path, "+xa") as modality, client(settings) as scu:
+        for name in ("CT_small.dcm", "MR_small_RLE.dcm", "CT_small.dcm"):
+            (outcome,) = scu.store(modality, [outgoing(path_of(name))])
+            assert outcome.is_stored
+
+
 def test_another_calling_title_is_another_association() -> None:
     peer = Pynetdicom()
     with pynetdicom_server(peer) as modality, client() as scu:
