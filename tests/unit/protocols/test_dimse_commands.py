@@ -237,6 +237,13 @@ def test_what_cannot_even_be_refused_is_malformed(data: bytes) -> None:
         decode(data)
 
 
+def test_what_follows_the_elements_of_a_response_is_passed_over() -> None:
+    """Orthanc 1.10 puts the Failed SOP Instance UID List of a C-GET there, with its group length."""
+    response = CGetRsp(1, 0xFF00, FIND, 3, 0, 1, 0)
+    failed = element(0x0000, struct.pack("<I", 14), group=8) + element(0x0058, b"1.2.3\0", group=8)
+    assert decode(encode(response) + failed) == response
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_command_or_malformed(data: bytes) -> None:
     try:

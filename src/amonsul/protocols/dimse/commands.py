@@ -457,17 +457,20 @@ _CODECS: Final[Mapping[int, _Codec]] = {cls.command_field: _Codec(cls) for cls i
 def decode(data: bytes | bytearray | memoryview) -> Command:
     """Read a command set: Implicit VR Little Endian, group 0000 alone (PS3.7 §6.3.1).
 
-    Elements that no command has are passed over, as are empty optional ones.
+    Elements that no command has are passed over, as are empty optional ones, and whatever follows group 0000 in a
+    response: some archives put the Failed SOP Instance UID List of a C-GET there, which belongs into the Identifier.
 
     Raises:
         MalformedCommand: it cannot be read, or lacks what would be needed to refuse it.
     """
-    elements = _split(data)
+    elements, following = _split(data)
     try:
         command_field = _read_us(elements[_COMMAND_FIELD])
         has_data_set = _read_us(elements[_COMMAND_DATA_SET_TYPE]) != NO_DATA_SET
     except (KeyError, ValueError):
         raise MalformedCommand("no command field or no data set type") from None
+    if following and not command_field & _RESPONSE:
+        raise MalformedCommand(f"element {following} in a command set")
     codec = _CODECS.get(command_field)
     if codec is None:
         return _invalid(elements, command_field, Status.UNRECOGNIZED_OPERATION, (), has_data_set)
@@ -486,7 +489,8 @@ def decode(data: bytes | bytearray | memoryview) -> Command:
     return make(**values, has_data_set=has_data_set)
 
 
-def _split(data: bytes | bytearray | memoryview) -> dict[int, bytes]:
+def _split(data: bytes | bytearray | memoryview) -> tuple[dict[int, bytes], str]:
+    """The elements of group 0000, and the tag of what follows them, if anything does."""
     elements: dict[int, bytes] = {}
     at, end = 0, len(data)
     while at < end:
@@ -495,12 +499,12 @@ def _split(data: bytes | bytearray | memoryview) -> dict[int, bytes]:
         group, element, length = _ELEMENT.unpack_from(data, at)
         at += 8
         if group:
-            raise MalformedCommand(f"element ({group:04x},{element:04x}) in a command set")
+            return elements, f"({group:04x},{element:04x})"
         if length > end - at:
             raise MalformedCommand(f"element (0000,{element:04x}) has {length} bytes, {end - at} are left")
         elements[element] = bytes(data[at : at + length])
         at += length
-    return elements
+    return elements, ""
 
 
 def _invalid(
