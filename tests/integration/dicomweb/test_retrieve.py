@@ -346,7 +346,14 @@ def test_a_video_is_rendered_as_itself(client: httpx.Client, transfer_syntax_uid
     assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, kind, stream)
     part = client.get(f"{INSTANCE}/rendered", headers={"range": "bytes=256-511"})
     assert (part.status_code, part.content) == (206, stream[256:512])
-    assert client.get(f"{INSTANCE}/rendered", headers={"accept": "image/jpeg"}).status_code == 406
+    in_parts = 'multipart/related; type="image/jpeg"'
+    for resource, other in (("rendered", "image/jpeg"), ("frames/1", "image/jpeg"), ("frames/1", in_parts)):
+        assert client.get(f"{INSTANCE}/{resource}", headers={"accept": other}).status_code == 406
+    ((headers, data),) = parts_of(
+        client.get(f"{INSTANCE}/frames/1", headers={"accept": f'multipart/related; type="{kind}"'})
+    )
+    assert headers["content-type"] == f"{kind}; transfer-syntax={transfer_syntax_uid}"
+    assert data == stream
 
 
 def test_annotations_that_are_not_drawn_are_told(client: httpx.Client) -> None:
@@ -381,6 +388,7 @@ def test_a_document_is_rendered_as_itself(client: httpx.Client) -> None:
     client.post("/instances", content=dicom_file(attributes=attributes))
     answer = client.get(f"{INSTANCE}/rendered")
     assert (answer.headers["content-type"], answer.content) == ("application/pdf", document)
+    assert client.get(f"{INSTANCE}/rendered", headers={"accept": "image/jpeg"}).status_code == 406
 
 
 # ---------------------------------------------------------------------------------------------------- WADO-URI

@@ -201,6 +201,8 @@ def _frame(services: Services, frames: Frames, number: int, target: str) -> tupl
     if target == AS_STORED:
         uid = own.uid if own.is_encapsulated else EXPLICIT_VR_LITTLE_ENDIAN
     if is_video(own.uid):
+        if uid != EXPLICIT_VR_LITTLE_ENDIAN and MEDIA_TYPE_OF.get(uid) != MEDIA_TYPE_OF.get(own.uid):
+            raise NotAcceptable("a video is sent as it is")
         uid = own.uid
     try:
         data = frame_in(frames, number - 1, uid, services.codecs, services.settings.lossy_quality)

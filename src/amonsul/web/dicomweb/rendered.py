@@ -245,7 +245,7 @@ def _no_picture(request: Request, header: Header, view: memoryview) -> Response 
     if name != PDF:
         raise NotAcceptable("this document has no rendered form")
     if not any(one.accepts(PDF) for one in ranges):
-        raise ParameterOutOfRange("a document is sent as application/pdf")
+        raise NotAcceptable("this document is sent as application/pdf")
     found = content.lookup(view, ["00420011"])
     assert isinstance(found, memoryview)
     length = header.data_set.get(Tag(0x00420015))
