@@ -35,7 +35,6 @@ from amonsul.dicom.uids import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     is_valid,
-    storage_sop_classes,
     transfer_syntax,
 )
 from amonsul.errors import (
@@ -607,7 +606,8 @@ class DicomClient:
             while True:
                 received = association.receive()
                 if isinstance(received.command, CStoreRq):
-                    self._receive(association, received.context, received.command, remote, receiver)
+                    is_expected = received.context.abstract_syntax in expected
+                    self._receive(association, received.context, received.command, remote, receiver, is_expected)
                     continue
                 response = association.expect_response(received, message_id)
                 if response.has_data_set:
@@ -622,12 +622,18 @@ class DicomClient:
                     is_cancelling = True
 
     def _receive(
-        self, association: Association, context: AcceptedContext, request: CStoreRq, remote: Remote, receiver: Receiver
+        self,
+        association: Association,
+        context: AcceptedContext,
+        request: CStoreRq,
+        remote: Remote,
+        receiver: Receiver,
+        is_expected: bool,
     ) -> None:
         """Take one instance of a C-GET in, and answer."""
         sop_class_uid, sop_instance_uid = request.affected_sop_class_uid, request.affected_sop_instance_uid
         status = int(StorageStatus.CANNOT_UNDERSTAND)
-        if is_valid(sop_class_uid) and is_valid(sop_instance_uid) and context.abstract_syntax in storage_sop_classes():
+        if is_valid(sop_class_uid) and is_valid(sop_instance_uid) and is_expected:
             spool = receiver.spool()
             try:
                 spool.write(file_head(sop_class_uid, sop_instance_uid, context.transfer_syntax, remote.ae_title))

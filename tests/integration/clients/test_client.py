@@ -13,6 +13,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from amonsul.archive.modalities import Modality
 from amonsul.blobs.spool import Spool, Spooled
@@ -430,6 +431,27 @@ def test_an_archive_gives_back_what_it_was_given(archive_of_others: tuple[Modali
         *_, last = scu.get(modality, model, keys, Receiver(in_memory, take))
     assert (last.completed, last.failed) == (1, 0)
     assert essence(pydicom.dcmread(io.BytesIO(received[0]))) == essence(wanted)
+
+
+def test_an_instance_of_a_private_class_comes_if_it_is_asked_for() -> None:
+    private = "1.2.840.99999.1"
+    held = pydicom.dcmread(path_of("CT_small.dcm"))
+    held.SOPClassUID = held.file_meta.MediaStorageSOPClassUID = UID(private)
+    received: list[bytes] = []
+
+    def take(spooled: Spooled) -> int:
+        received.append(bytes(spooled.view()))
+        return 0
+
+    peer = Pynetdicom(held=[held])
+    with pynetdicom_server(peer) as modality, client() as scu:
+        assert peer.server is not None
+        peer.server.ae.add_supported_context(private, scu_role=True, scp_role=True)
+        peer.server.contexts = peer.server.ae.supported_contexts
+        keys = study_keys(StudyInstanceUID=held.StudyInstanceUID)
+        *_, last = scu.get(modality, STUDY_ROOT_GET, keys, Receiver(in_memory, take), sop_classes=(private,))
+    assert (last.completed, last.failed) == (1, 0)
+    assert pydicom.dcmread(io.BytesIO(received[0])).SOPClassUID == private
 
 
 # ------------------------------------------------------------------------------------------------------- N services
