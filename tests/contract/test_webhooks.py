@@ -223,7 +223,7 @@ def test_a_request_goes_out_and_no_redirect_is_followed() -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         port = server.server_address[1]

@@ -129,6 +129,31 @@ class Pynetdicom:
 
 
 @contextlib.contextmanager
+def serve(
+    entity: AE, handlers: Sequence[evt.EventHandlerType], port: int = 0, tls: object = None
+) -> Iterator[ThreadedAssociationServer]:
+    """Serve with pynetdicom, whose own way to do so takes up to half a second to notice that it is over."""
+    server = entity.make_server(
+        ("127.0.0.1", port),
+        ssl_context=tls,  # type: ignore[arg-type]
+        evt_handlers=list(handlers),
+        server_class=ThreadedAssociationServer,
+    )
+    entity._servers.append(server)  # from which its end removes it
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+
+
+def port_of(server: ThreadedAssociationServer) -> int:
+    """Where it listens."""
+    assert server.socket is not None
+    return int(server.socket.getsockname()[1])
+
+
+@contextlib.contextmanager
 def pynetdicom_server(
     peer: Pynetdicom, transfer_syntaxes: Sequence[str] | None = None, tls: object = None
 ) -> Iterator[Modality]:
@@ -205,28 +230,19 @@ def pynetdicom_server(
     def on_accepted(_event: Event) -> None:
         peer.events.append("association")
 
-    server = entity.start_server(
-        ("127.0.0.1", 0),
-        block=False,
-        ssl_context=tls,  # type: ignore[arg-type]
-        evt_handlers=[
-            (evt.EVT_C_STORE, on_store),
-            (evt.EVT_C_FIND, on_find),
-            (evt.EVT_C_MOVE, on_move),
-            (evt.EVT_C_GET, on_get),
-            (evt.EVT_N_ACTION, on_action),
-            (evt.EVT_N_EVENT_REPORT, on_report),
-            (evt.EVT_ACCEPTED, on_accepted),
-        ],
-    )
-    assert server is not None
-    assert server.socket is not None
-    peer.server = server
-    peer.modality = Modality("PYNETDICOM", "127.0.0.1", int(server.socket.getsockname()[1]))
-    try:
+    handlers: list[evt.EventHandlerType] = [
+        (evt.EVT_C_STORE, on_store),
+        (evt.EVT_C_FIND, on_find),
+        (evt.EVT_C_MOVE, on_move),
+        (evt.EVT_C_GET, on_get),
+        (evt.EVT_N_ACTION, on_action),
+        (evt.EVT_N_EVENT_REPORT, on_report),
+        (evt.EVT_ACCEPTED, on_accepted),
+    ]
+    with serve(entity, handlers, tls=tls) as server:
+        peer.server = server
+        peer.modality = Modality("PYNETDICOM", "127.0.0.1", port_of(server))
         yield peer.modality
-    finally:
-        server.shutdown()
 
 
 # --------------------------------------------------------------------------------------------------- DCMTK

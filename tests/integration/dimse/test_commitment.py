@@ -35,7 +35,7 @@ from amonsul.jobs.kind import Kinds
 from amonsul.jobs.kinds.storage_commitment_scp import storage_commitment_scp
 from amonsul.jobs.settings import JobsSettings
 from tests.contract.dicom_files import CT_IMAGE_STORAGE, instance_file
-from tests.integration.clients.peers import free_port
+from tests.integration.clients.peers import free_port, serve
 from tests.integration.dimse.dicom_door import PATIENCE_S, open_door
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
@@ -77,14 +77,8 @@ class Modalities:
             self.reports.put((int(event.event_type or 0), str(told.TransactionUID), committed, refused))
             return self.status, None
 
-        server = entity.start_server(
-            ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_report)]
-        )
-        assert server is not None
-        try:
+        with serve(entity, [(evt.EVT_N_EVENT_REPORT, on_report)], self.port):
             yield
-        finally:
-            server.shutdown()
 
 
 @dataclass

@@ -24,6 +24,7 @@ from amonsul.protocols.dimse.messages import fragments
 from amonsul.protocols.upper_layer.items import RoleSelection, UserInformation
 from amonsul.protocols.upper_layer.pdu import AAbort, AAssociateAc, PDataTf
 from tests.contract.dicom_files import instance_file
+from tests.integration.clients.peers import port_of, serve
 from tests.integration.dimse.dicom_door import CT, PATIENCE_S, Peer, check_echo
 from tests.integration.dimse.qr_door import (
     EXPLICIT,
@@ -297,14 +298,12 @@ def destination(door: QrDoor, *transfer_syntaxes: str) -> Iterator[Destination]:
     for uid in (CT, SC):
         entity.add_supported_context(uid, list(transfer_syntaxes) or [IMPLICIT, EXPLICIT])
     there = Destination()
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, there.on_store)])
-    assert server is not None
-    door.modalities["there"] = Modality("THERE", "127.0.0.1", server.server_address[1])
-    try:
-        yield there
-    finally:
-        server.shutdown()
-        door.modalities.clear()
+    with serve(entity, [(evt.EVT_C_STORE, there.on_store)]) as server:
+        door.modalities["there"] = Modality("THERE", "127.0.0.1", port_of(server))
+        try:
+            yield there
+        finally:
+            door.modalities.clear()
 
 
 def move(

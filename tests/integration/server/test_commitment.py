@@ -15,7 +15,7 @@ from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
-from tests.integration.clients.peers import PATIENCE_S, free_port, orthanc
+from tests.integration.clients.peers import PATIENCE_S, free_port, orthanc, port_of, serve
 from tests.integration.server.instances import SOP_CLASS_UID, Instance
 from tests.integration.server.running import AE_TITLE, Running, serving
 
@@ -36,17 +36,8 @@ def archive_of_others(
         on_asked(event)
         return 0, None
 
-    server = entity.start_server(
-        ("127.0.0.1", 0),
-        block=False,
-        evt_handlers=[(evt.EVT_N_ACTION, on_action), (evt.EVT_C_STORE, lambda _event: 0)],
-    )
-    assert server is not None
-    assert server.socket is not None
-    try:
-        yield int(server.socket.getsockname()[1])
-    finally:
-        server.shutdown()
+    with serve(entity, [(evt.EVT_N_ACTION, on_action), (evt.EVT_C_STORE, lambda _event: 0)]) as server:
+        yield port_of(server)
 
 
 def tell(port: int, report: Dataset) -> None:

@@ -134,7 +134,7 @@ class _Taking(BaseHTTPRequestHandler):
 @contextmanager
 def receiving(instances: list[Instance]) -> Iterator[Receiver]:
     receiver = Receiver(instances)
-    thread = threading.Thread(target=receiver.serve_forever)
+    thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield receiver

@@ -94,7 +94,7 @@ def receiving() -> Iterator[tuple[str, Queue[tuple[bool, list[str]]]]]:
             pass
 
     receiver = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=receiver.serve_forever)
+    thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{receiver.server_address[1]}/changed", told
