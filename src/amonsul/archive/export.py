@@ -1,16 +1,21 @@
 """Resources as ZIP archives and as file-sets for exchange media, made piece by piece while they are read.
 
 What goes in is decided first, from the index; then each instance is read, transcoded if wanted, deflated and passed
-on. An instance that is deleted meanwhile is left out; one that cannot be transcoded goes in as it is.
+on. An instance that is deleted meanwhile is left out; one that cannot be transcoded goes in as it is. Transcoding is
+done by another thread, so that one who reads the pieces can stop between two frames.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from threading import Event
 
 from amonsul import mapped
 from amonsul.archive import find, read, rewriting
@@ -26,11 +31,16 @@ from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.scanner import scan
 from amonsul.errors import AmonsulError, InexistentFile, UnknownResource
 from amonsul.imaging.codecs import Codecs
+from amonsul.imaging.pixel_format import PixelFormat
+from amonsul.imaging.pixels import Pixels
+from amonsul.imaging.rewriting import Sink
 from amonsul.imaging.transcode import TranscodeOptions, transcode
 
 logger = logging.getLogger(__name__)
 
 _PIECE = 256 << 10
+_PATIENCE_S = 0.2
+"""How long the next piece may be in the making; then comes what there is, if only an empty one."""
 _LONGEST_NAME = 100
 """Characters of one folder: three of them and the name of the file stay below what file systems take."""
 _RESERVED = frozenset(
@@ -94,17 +104,19 @@ class Export:
         """Bytes of the files as they are stored."""
         return sum(entry.size for entry in self.entries)
 
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes of the archive, in pieces of some size."""
+    def chunks(self) -> Generator[bytes, None, None]:
+        """The bytes of the archive, in pieces of some size; empty ones while there is nothing yet."""
         waiting: list[bytes] = []
         held = 0
+        end = time.monotonic() + _PATIENCE_S
         for piece in self._pieces():
             waiting.append(piece)
             held += len(piece)
             self.size += len(piece)
-            if held >= _PIECE:
+            if held >= _PIECE or time.monotonic() >= end:
                 yield b"".join(waiting)
                 waiting, held = [], 0
+                end = time.monotonic() + _PATIENCE_S
         yield b"".join(waiting)
 
     def _pieces(self) -> Iterator[bytes]:
@@ -138,7 +150,8 @@ class Export:
         stored: StoredAttachment,
         transcoding: rewriting.Transcoding,
     ) -> Iterator[bytes]:
-        file = _transcoded(self.archive, self.codecs, stored, entry.instance_id, transcoding)
+        work = partial(_transcoded, self.archive, self.codecs, stored, entry.instance_id, transcoding)
+        file = yield from _patiently(work)
         if file is None:
             yield from stream.add(entry.name, stored.size, stored.chunks())
             if directory is not None:
@@ -162,6 +175,59 @@ class Export:
             header.transfer_syntax_uid,
         )
         directory.add(entry.ancestry, header.data_set, referenced)
+
+
+def _patiently(work: Callable[[Event], Spooled | None]) -> Generator[bytes, None, Spooled | None]:
+    """What comes of some work; empty pieces until then, and an end of it when nobody asks for the next one."""
+    given_up = Event()
+    with ThreadPoolExecutor(1, "export") as executor:
+        future = executor.submit(work, given_up)
+        try:
+            while not wait([future], _PATIENCE_S).done:
+                yield b""
+            return future.result()
+        except BaseException:
+            given_up.set()
+            if future.exception() is None and (file := future.result()) is not None:
+                file.discard()
+            raise
+
+
+class _GivenUp(Exception):
+    """Nobody waits for it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Codecs:
+    """Codecs until somebody gives up."""
+
+    codecs: Codecs
+    given_up: Event
+
+    def decode(self, transfer_syntax_uid: str, frame: memoryview | bytes, pixel_format: PixelFormat) -> Pixels:
+        _go_on(self.given_up)
+        return self.codecs.decode(transfer_syntax_uid, frame, pixel_format)
+
+    def encode(self, transfer_syntax_uid: str, pixels: Pixels, quality: int) -> bytes:
+        _go_on(self.given_up)
+        return self.codecs.encode(transfer_syntax_uid, pixels, quality)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sink:
+    """A place to write to until somebody gives up."""
+
+    sink: Sink
+    given_up: Event
+
+    def write(self, data: bytes, /) -> object:
+        _go_on(self.given_up)
+        return self.sink.write(data)
+
+
+def _go_on(given_up: Event) -> None:
+    if given_up.is_set():
+        raise _GivenUp
 
 
 _SOP_CLASS_UID = Tag(0x00080016)
@@ -306,6 +372,7 @@ def _transcoded(
     stored: StoredAttachment,
     instance_id: OrthancId,
     transcoding: rewriting.Transcoding,
+    given_up: Event,
 ) -> Spooled | None:
     """The file in another transfer syntax; None if it has that already, or cannot have it."""
     header = read.header(archive, instance_id)
@@ -314,9 +381,9 @@ def _transcoded(
     source = rewriting.copied(archive, stored)
     spool = archive.blobs.spool()
     try:
-        transcode(
-            source.view(), header, transcoding.transfer_syntax_uid, spool, codecs, TranscodeOptions(transcoding.quality)
-        )
+        sink, codecs = _Sink(spool, given_up), _Codecs(codecs, given_up)
+        options = TranscodeOptions(transcoding.quality)
+        transcode(source.view(), header, transcoding.transfer_syntax_uid, sink, codecs, options)
         return spool.finish()
     except AmonsulError as error:
         logger.warning("instance %s goes into an archive as it is: %s", instance_id, error)

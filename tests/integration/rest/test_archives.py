@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import httpx
 import numpy
@@ -15,10 +17,17 @@ from PIL import Image
 from pydicom.fileset import FileSet
 
 from amonsul.archive.context import Archive
+from amonsul.archive.export import ExportOptions, export
+from amonsul.archive.rewriting import Transcoding
+from amonsul.dicom.levels import Level, OrthancId
+from amonsul.imaging.codecs import LocalCodecs
+from amonsul.imaging.pixels import Pixels
+from amonsul.imaging.transcode import TranscodeOptions
 from amonsul.web.services import Services
 from amonsul.web.settings import WebSettings
 from tests.integration.rest.dicom_files import dicom_file
 from tests.integration.rest.serving import serving_archive
+from tests.unit.imaging.builders import image
 
 
 def store(client: httpx.Client, *files: bytes) -> list[dict[str, str]]:
@@ -97,6 +106,41 @@ def test_an_archive_can_be_made_before_it_is_sent(archive: Archive) -> None:
 
         assert int(answer.headers["content-length"]) == len(answer.content)
         assert unzipped(answer).testzip() is None
+
+
+class Stalled(LocalCodecs):
+    """Codecs that do nothing until somebody gives up."""
+
+    def __init__(self) -> None:
+        self.given_up = Event()
+        self.calls = 0
+
+    def encode(self, transfer_syntax_uid: str, pixels: Pixels, quality: int) -> bytes:
+        self.calls += 1
+        self.given_up.wait()
+        return super().encode(transfer_syntax_uid, pixels, quality)
+
+
+def test_an_archive_that_nobody_wants_any_more_is_given_up_between_two_frames(
+    archive: Archive, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codecs = Stalled()
+
+    class Flag(Event):
+        def set(self) -> None:
+            super().set()
+            codecs.given_up.set()
+
+    monkeypatch.setattr("amonsul.archive.export.Event", Flag)
+    (stored,) = store(client, image(numpy.zeros((50, 4, 4), numpy.uint8)))
+    options = ExportOptions(transcoding=Transcoding("1.2.840.10008.1.2.5"))
+    making = export(archive, codecs, [(Level.INSTANCE, OrthancId(stored["ID"]))], options, datetime.now(UTC))
+
+    chunks = making.chunks()
+    assert (next(chunks), next(chunks)) == (b"", b"")  # nothing is ready, and whoever waits is told so
+    chunks.close()
+
+    assert codecs.calls <= TranscodeOptions().threads, "those that had begun"
 
 
 def test_each_instance_is_in_an_archive_once(client: httpx.Client) -> None:
