@@ -14,7 +14,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -88,7 +88,7 @@ class Application:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"no {scope['type']} here")
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers = _headers_of(scope)
         declared = _declared_length(headers)
         shared = self._cors.allowed(scope["method"], headers, scope["raw_path"])
         try:
@@ -348,6 +348,15 @@ async def _wait_until_gone(receive: Receive) -> None:
 def _write_all(spool: Spool, chunks: list[bytes]) -> None:
     for chunk in chunks:
         spool.write(chunk)
+
+
+def _headers_of(scope: Message) -> dict[bytes, bytes]:
+    """Headers by name, the last of several; those of Accept are one list (RFC 9110 §5.3)."""
+    pairs: Sequence[tuple[bytes, bytes]] = scope["headers"]
+    headers = dict(pairs)
+    if len(headers) < len(pairs) and b"accept" in headers:
+        headers[b"accept"] = b", ".join(value for name, value in pairs if name == b"accept")
+    return headers
 
 
 def _declared_length(headers: Mapping[bytes, bytes]) -> int | None:

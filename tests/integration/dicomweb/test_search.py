@@ -151,6 +151,14 @@ def test_answers_are_json_unless_xml_is_wanted(client: httpx.Client, accept: str
     assert answer.headers["content-type"].partition(";")[0] == kind
 
 
+def test_several_lines_of_accept_are_one_list(client: httpx.Client) -> None:
+    store(client, dicom_file())
+    lines = [("accept", "application/dicom+xml"), ("accept", "application/dicom+json;q=0.1")]
+    for wanted in (lines, lines[::-1]):
+        answer = client.get("/dicom-web/studies", headers=wanted)
+        assert answer.headers["content-type"].startswith('multipart/related; type="application/dicom+xml"')
+
+
 @pytest.mark.parametrize("plus", ["+", "%2B"])
 def test_media_types_in_the_query_go_first(client: httpx.Client, plus: str) -> None:
     store(client, dicom_file())
