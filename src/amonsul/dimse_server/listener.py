@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Sequence
 
@@ -89,6 +90,8 @@ class DicomServer:
         """
         listening = _listening_socket(self._settings.host, self._settings.port)
         self._port = int(listening.getsockname()[1])
+        if self._settings.tls is not None:
+            self._settings.tls.sslobject_class = _TellingTls
         try:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: AssociationProtocol(self._house),
@@ -177,6 +180,20 @@ class DicomServer:
         self._peers.discard(peer)
         if not self._peers:
             self._all_gone.set()
+
+
+class _TellingTls(ssl.SSLObject):
+    """TLS of one connection. A handshake that fails is told, for event loops keep it to themselves."""
+
+    def do_handshake(self) -> None:
+        """Take the next step of the handshake."""
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            logger.warning("the TLS handshake with a peer failed: %s", error.reason or error)
+            raise
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:

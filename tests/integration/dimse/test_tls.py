@@ -80,6 +80,25 @@ def test_a_peer_without_certificate_gets_nowhere(tmp_path: Path, certificates: C
         assert answer is None
 
 
+def test_a_handshake_that_fails_is_told(
+    tmp_path: Path, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_door(tmp_path, tls_settings(certificates)) as door:
+        with Peer(door.port) as plain, contextlib.suppress(ConnectionError):
+            plain.send(plain.request(("1.2.840.10008.1.1", "1.2.840.10008.1.2")).encode())
+            while plain.socket.recv(1000):  # an alert of TLS or nothing
+                pass
+        stranger = ssl.create_default_context(cafile=certificates.authority)
+        with Peer(door.port) as nameless, contextlib.suppress(ssl.SSLError, ConnectionError):
+            nameless.socket = stranger.wrap_socket(nameless.socket, server_hostname="localhost")
+            nameless.socket.recv(1)
+    told = [record.getMessage() for record in caplog.records if "TLS handshake" in record.getMessage()]
+    assert [message.rpartition(": ")[2] for message in told] == [
+        "WRONG_VERSION_NUMBER",
+        "PEER_DID_NOT_RETURN_A_CERTIFICATE",
+    ]
+
+
 def test_a_peer_that_never_begins_to_encrypt_is_closed(tmp_path: Path, certificates: Certificates) -> None:
     settings = replace(tls_settings(certificates), artim_timeout_s=0.05)
     with open_door(tmp_path, settings) as door, Peer(door.port) as peer:
