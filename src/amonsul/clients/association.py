@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from amonsul.clients.web_address import connect
 from amonsul.clients.wire import JOINED, PUT_AWAY_PER_S, SIDE_BY_SIDE, Batch, SocketWriter, batches
 from amonsul.errors import NetworkProtocolError
 from amonsul.protocols.dimse.commands import (
@@ -137,13 +138,16 @@ class Association:
         max_pdu_length: int,
         tls: ssl.SSLContext | None,
         timeout_s: float,
+        *,
+        may_be_link_local: bool = False,
     ) -> Self:
         """Connect, and ask for an association. The timeout is for the connection and each wait after it; 0 is none.
 
         Raises:
-            NetworkProtocolError: the remote cannot be reached, does not speak the protocol, or rejects.
+            NetworkProtocolError: the remote cannot be reached or may not be, see `web_address`, does not speak the
+                protocol, or rejects.
         """
-        link = _connect(address, tls, timeout_s, _name(request))
+        link = _connect(address, tls, timeout_s, _name(request), may_be_link_local)
         return cls.over(link, request, max_pdu_length, timeout_s)
 
     @classmethod
@@ -541,17 +545,18 @@ class _Collected:
         self.data += chunk
 
 
-def _connect(address: tuple[str, int], tls: ssl.SSLContext | None, timeout_s: float, name: str) -> socket.socket:
+def _connect(
+    address: tuple[str, int], tls: ssl.SSLContext | None, timeout_s: float, name: str, may_be_link_local: bool
+) -> socket.socket:
     doing = f"DicomAssociation - connecting to {name}"
     try:
-        link = socket.create_connection(address, timeout=timeout_s or None)
+        link = connect(*address, timeout_s or None, may_be_any=may_be_link_local)
     except TimeoutError as error:
         raise NetworkProtocolError(f"{doing}: no connection in time (timeout)") from error
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise NetworkProtocolError(f"{doing}: TCP Initialization Error: {reason}") from error
     try:
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is None:
             return link
         return tls.wrap_socket(link, suppress_ragged_eofs=True)

@@ -254,6 +254,7 @@ class ScuSettings:
         max_pdu_length: what we take in one PDU.
         preferred_transfer_syntax: proposed first (`DicomScuPreferredTransferSyntax`).
         tls: for remotes with `UseDicomTls`; None if there are no certificates.
+        may_be_link_local: speak to remotes at addresses where clouds keep their credentials, see `web_address`.
     """
 
     ae_title: str = "ORTHANC"
@@ -262,6 +263,7 @@ class ScuSettings:
     max_pdu_length: int = 131072
     preferred_transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN
     tls: ssl.SSLContext | None = None
+    may_be_link_local: bool = False
 
 
 class DicomClient:
@@ -781,7 +783,14 @@ class DicomClient:
         )
         logger.debug("asking %s@%s:%d for an association", remote.ae_title, remote.host, remote.port)
         timeout_s = remote.timeout_s or settings.timeout_s
-        return Association.open((remote.host, remote.port), request, settings.max_pdu_length, tls, timeout_s)
+        return Association.open(
+            (remote.host, remote.port),
+            request,
+            settings.max_pdu_length,
+            tls,
+            timeout_s,
+            may_be_link_local=settings.may_be_link_local,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""HTTP requests to addresses that somebody configured: where they may go, and how one is sent.
+"""Where connections to addresses that somebody configured may go, and how an HTTP request is sent there.
 
 A server that fetches what it is told can be turned against its own network. So only http and https are spoken, no
 redirect is followed, and link-local addresses, where clouds keep their credentials, are never spoken to. A name is
@@ -20,7 +20,13 @@ from urllib.parse import urlsplit
 from amonsul.errors import NetworkProtocolError, ParameterOutOfRange
 
 _PORTS: Final = {"http": 80, "https": 443}
-_METADATA: Final = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")})
+_METADATA: Final = frozenset(
+    ipaddress.ip_address(text)
+    for text in ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+)
+"""Where clouds keep their credentials beside the link-local addresses."""
+_EMBEDDING: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""Addresses whose last 32 bits are one of IPv4 (RFC 6052 §2.1, RFC 4291 §2.5.5.1)."""
 _MAX_ANSWER: Final = 64 << 10
 
 
@@ -71,6 +77,10 @@ def is_allowed(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(parsed, ipaddress.IPv6Address):
+        embedded = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+        is_embedded = int(parsed) > 1 and any(parsed in network for network in _EMBEDDING)
+        if is_embedded and not is_allowed(str(embedded)):
+            return False
         for inner in (parsed.ipv4_mapped, parsed.sixtofour, parsed.teredo[1] if parsed.teredo else None):
             if inner is not None and not is_allowed(str(inner)):
                 return False
@@ -116,13 +126,22 @@ def dial(address: WebAddress, timeout_s: float | None) -> socket.socket:
     Raises:
         OSError: it cannot be reached, or may not be.
     """
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    if not all(is_allowed(str(each[4][0])) for each in found):
+    return connect(address.host, address.port, timeout_s)
+
+
+def connect(host: str, port: int, timeout_s: float | None, *, may_be_any: bool = False) -> socket.socket:
+    """The same with a host and a port; to any address if that is wanted.
+
+    Raises:
+        OSError: as `dial`.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if not may_be_any and not all(is_allowed(str(each[4][0])) for each in found):
         raise OSError("its address is one that requests may not go to")
     error: OSError | None = None
     for _, _, _, _, place in found:
         try:
-            link = socket.create_connection((str(place[0]), address.port), timeout=timeout_s)
+            link = socket.create_connection((str(place[0]), port), timeout=timeout_s)
         except OSError as failure:
             error = failure
             continue

@@ -381,6 +381,7 @@ def scu_settings(configuration: Configuration) -> ScuSettings:
         else DEFAULT_MAX_PDU_LENGTH,
         preferred_transfer_syntax=preferred,
         tls=dicom_tls.client_context(configuration),
+        may_be_link_local=configuration.flag("Amonsul.LinkLocalModalities"),
     )
 
 

@@ -1049,6 +1049,12 @@ OWN: Final = Section(
             "Seconds that a DICOM peer has to ask for an association, and to close its connection after one (PS3.8 §9.1.5).",
         ),
         Option(
+            "LinkLocalModalities",
+            FLAG,
+            False,
+            "Speak to modalities at link-local addresses, as devices have that are cabled directly. Clouds keep credentials at such addresses.",
+        ),
+        Option(
             "DicomBindAddress",
             TEXT,
             "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -118,6 +119,23 @@ def test_nobody_there_is_told_as_such() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- C-STORE
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "168.63.129.16"])
+def test_where_clouds_keep_credentials_nobody_is_called(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    called: list[object] = []
+
+    def refuse(address: object, **_: object) -> socket.socket:
+        called.append(address)
+        raise OSError("nobody there")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with client() as scu, pytest.raises(NetworkProtocolError, match="may not go to"):
+        scu.echo(Modality("CLOUD", host, 104))
+    assert called == []
+    with client(ScuSettings(may_be_link_local=True)) as scu, pytest.raises(NetworkProtocolError, match="nobody there"):
+        scu.echo(Modality("CABLED", host, 104))
+    assert called == [(host, 104)]
 
 
 def test_every_transfer_syntax_is_sent_byte_for_byte_as_it_is() -> None:
