@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import socket
@@ -75,6 +76,15 @@ def test_other_bodies_are_refused(client: httpx.Client, kind: str) -> None:
 def test_broken_bodies_are_refused(client: httpx.Client, body: bytes) -> None:
     answer = client.post(URL, content=body, headers={"content-type": related("application/dicom")})
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("br", 415), ("identity", 200), ("", 200)])
+def test_bodies_that_are_compressed_are_refused(client: httpx.Client, coding: str, status: int) -> None:
+    headers = {"content-type": related("application/dicom"), "content-encoding": coding}
+    body = body_of([(DICOM, dicom_file())])
+    if coding == "gzip":
+        body = gzip.compress(body)
+    assert client.post(URL, content=body, headers=headers).status_code == status
 
 
 def test_a_million_empty_parts_or_headers_are_refused(client: httpx.Client) -> None:

@@ -69,6 +69,9 @@ def store(services: Services, request: Request) -> Response:
     """POST {root}/studies, {root}/studies/{study}."""
     if services.information.read_only:
         raise ReadOnly
+    coding = (request.header(b"content-encoding") or "identity").strip().lower()
+    if coding != "identity":
+        raise UnsupportedMediaType(f"a body with the content coding {coding[:32]} is not read")
     kind = parse(request.header(b"content-type") or "")
     root = _root_type(kind)
     assert kind is not None
