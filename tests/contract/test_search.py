@@ -295,6 +295,32 @@ def test_keys_beyond_what_a_statement_takes_are_refused(archive_with_data: Archi
             studies(archive_with_data, Constraint(modalities, match))
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(Level.STUDY, labels=frozenset(f"x{number}" for number in range(2000))),
+        Query(Level.STUDY, order_by=(OrderKey(Tag(0x00080020), Direction.ASCENDING, Cast.TEXT),) * 3000),
+        Query(
+            Level.STUDY,
+            metadata=tuple(
+                MetadataConstraint(str(n), SingleValue("x"), case_sensitive=True) for n in range(1024, 4024)
+            ),
+        ),
+    ],
+)
+def test_a_query_of_thousands_of_terms_is_refused(archive_with_data: Archive, query: Query) -> None:
+    with pytest.raises(ParameterOutOfRange):
+        find.find_ids(archive_with_data, query)
+    few = replace(query, labels=frozenset(), order_by=query.order_by[:3], metadata=query.metadata[:3])
+    find.find_ids(archive_with_data, few)
+
+
+def test_one_of_thousands_of_labels_is_found(archive_with_data: Archive) -> None:
+    labels = frozenset({"alpha", *(f"x{number}" for number in range(2000))})
+    found = find.find_ids(archive_with_data, Query(Level.STUDY, labels=labels, labels_constraint=LabelsConstraint.ANY))
+    assert found == find.find_ids(archive_with_data, Query(Level.STUDY, labels=frozenset({"alpha"})))
+
+
 def test_a_tag_of_a_lower_level_matches_nothing_unless_it_may_lack(archive_with_data: Archive) -> None:
     modality = Tag(0x00080060)
     assert studies(archive_with_data, Constraint(modality, SingleValue("CT"))) == []
@@ -347,6 +373,14 @@ def test_ancestors_restrict(archive_with_data: Archive) -> None:
     assert find.count(archive_with_data, Query(Level.STUDY, parents={Level.STUDY: study})) == 1
     assert studies(archive_with_data, parents={Level.PATIENT: OrthancId("nope")}) == []
     assert find.count(archive_with_data, Query(Level.PATIENT, parents={Level.STUDY: study})) == 0
+
+
+@pytest.mark.parametrize("level", Level)
+def test_a_page_of_all_is_that_of_the_listing(archive_with_data: Archive, level: Level) -> None:
+    everything = find.list_ids(archive_with_data, level)
+    for since, limit in ((0, 0), (0, 3), (2, 3), (3, 0), (len(everything), 2)):
+        found = find.find_ids(archive_with_data, Query(level, since=since, limit=limit))
+        assert found == everything[since:][: limit or None]
 
 
 def test_answers_are_ordered(archive_with_data: Archive) -> None:

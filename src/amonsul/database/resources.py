@@ -271,17 +271,22 @@ def page(
 
 def page_of_ids(tx: Transaction, level: Level, since: int, limit: int) -> list[OrthancId]:
     """Their identifiers alone."""
+    return [orthanc_id for _, orthanc_id in page_of_rows(tx, level, since, limit)]
+
+
+def page_of_rows(tx: Transaction, level: Level, since: int, limit: int) -> list[tuple[int, OrthancId]]:
+    """Their rows and identifiers."""
     table, live = TABLES[level], _live(tx, level)
     if since == 0:
-        rows = tx.all(f"SELECT orthanc_id FROM {table}{live} ORDER BY id LIMIT :limit", limit=limit or _ALL)
+        rows = tx.all(f"SELECT id, orthanc_id FROM {table}{live} ORDER BY id LIMIT :limit", limit=limit or _ALL)
     else:
         rows = tx.all(
-            f"SELECT orthanc_id FROM {table} WHERE id IN (SELECT id FROM {table}{live} ORDER BY id LIMIT :limit "
+            f"SELECT id, orthanc_id FROM {table} WHERE id IN (SELECT id FROM {table}{live} ORDER BY id LIMIT :limit "
             "OFFSET :since) ORDER BY id",
             limit=limit or _ALL,
             since=since,
         )
-    return [row[0] for row in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
 def row_of_sql(level: Level) -> str:

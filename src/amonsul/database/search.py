@@ -24,7 +24,7 @@ from amonsul.database.dialects import Dialect
 from amonsul.database.encoding import json_key
 from amonsul.database.engine import SqlValue, Transaction
 from amonsul.database.metadata import CORE_NAMES
-from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES
+from amonsul.database.resources import ALIASES, PARENT_COLUMNS, TABLES, page_of_rows
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level, OrthancId
 from amonsul.dicom.matching import (
@@ -83,6 +83,8 @@ _ALL_ROWS = (1 << 62) - 1
 _LISTS = frozenset({MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY})
 _TRIGRAM = 3
 _TEXT_RUN = re.compile(r"[^*?]{3,}")
+_MOST_TERMS = 32
+"""Labels that must all be there, metadata, and orders of one query: planning takes its time with each."""
 _MOST_ALTERNATIVES = 500
 """Patterns that one condition tries."""
 _SAMPLE = 64
@@ -183,8 +185,12 @@ def prepare(
         indexed: attributes without a column that have an index of their own, see `tag_indexes`.
 
     Raises:
-        ParameterOutOfRange: a key is more than a statement takes.
+        ParameterOutOfRange: a key, or all of them, are more than a statement takes.
     """
+    labels = query.labels if query.labels_constraint is LabelsConstraint.ALL else ()
+    for terms, name in ((labels, "labels"), (query.metadata, "metadata"), (query.order_by, "orders")):
+        if len(terms) > _MOST_TERMS:
+            raise ParameterOutOfRange(f"more than {_MOST_TERMS} {name} in one search")
     search = Search(query)
     for constraint in query.constraints:
         _attribute(search, constraint, dialect, main_levels, headers=headers)
@@ -650,8 +656,10 @@ def page(
     query = search.query
     if search.nothing:
         return []
-    way = _Way(tx, search, _order(query, tx.dialect, main_levels, metadata_numbers))
-    return way.rows(0, query.since, query.limit)
+    order = _order(query, tx.dialect, main_levels, metadata_numbers)
+    if not search.conditions and not order:
+        return page_of_rows(tx, query.level, query.since, query.limit)
+    return _Way(tx, search, order).rows(0, query.since, query.limit)
 
 
 def rows_after(tx: Transaction, search: Search, after: int, limit: int) -> list[int]:
