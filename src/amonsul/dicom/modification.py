@@ -24,7 +24,7 @@ from amonsul.dicom.editing import MAX_DEPTH, remove, sequences, set_element, tex
 from amonsul.dicom.elements import Tag, format_tag
 from amonsul.dicom.levels import Level
 from amonsul.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from amonsul.dicom.paths import TagPath, data_sets_at, parse_path
+from amonsul.dicom.paths import Location, TagPath, data_sets_at, parse_path
 from amonsul.dicom.tag_values import Encoder, Text, Value, identifier_name, parse_value
 from amonsul.dicom.uid_map import LevelOf, UidMap, nothing_else
 from amonsul.errors import BadFileFormat, BadRequest, ParameterOutOfRange
@@ -471,17 +471,20 @@ def apply_replacements(data_set: Dataset, edits: Edits, encoder: Encoder | None 
             encoder.put(holder, path.tag, value, data_set)
 
 
-def remove_private(data_set: Dataset, keep: Sequence[TagPath] = (), depth: int = 0) -> None:
-    """Take out private elements, items of public sequences included, except those kept by a path without steps."""
-    check_depth(depth)
-    kept = {path.tag for path in keep if not path.is_nested}
+def remove_private(data_set: Dataset, keep: Sequence[TagPath] = (), location: Location = ()) -> None:
+    """Take out private elements, items of public sequences included, except those kept.
+
+    A path without steps keeps them at any depth. `location` is that of the data set.
+    """
+    check_depth(len(location))
+    kept = {path.tag for path in keep if not path.is_nested or path.leads_to(location)}
     kept |= {Tag(tag & 0xFFFF0000 | tag >> 8 & 0xFF) for tag in kept if tag & 0x10000 and tag & 0xFF00}
     for tag in list(data_set.keys()):
         if tag & 0x10000 and tag not in kept:
             remove(data_set, tag)
-    for _, items in sequences(data_set):
-        for item in items:
-            remove_private(item, keep, depth + 1)
+    for sequence_tag, items in sequences(data_set):
+        for index, item in enumerate(items):
+            remove_private(item, keep, (*location, (sequence_tag, index)))
 
 
 def rewrite_references(data_set: Dataset, instance_uids: InstanceUids) -> None:

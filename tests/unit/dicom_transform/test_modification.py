@@ -282,6 +282,9 @@ def test_private_attributes_go_with_those_in_items() -> None:
     assert not any(element.tag.is_private for part in all_data_sets(result) for element in part)
     result = modified(data_set, {"RemovePrivateTags": True, "Keep": ["0009,1001"]})
     assert [element.tag for element in result if element.tag.is_private] == [0x00090010, 0x00091001]
+    result = modified(data_set, {"RemovePrivateTags": True, "Keep": ["AnatomicRegionSequence[0].0009,1002"]})
+    private = [[element.tag for element in part if element.tag.is_private] for part in all_data_sets(result)]
+    assert private == [[], [0x00090010, 0x00091002], *[[]] * (len(private) - 2)]
     result = modified(data_set, {"RemovePrivateTags": True, "Replace": {"0009,1001": "y"}})
     assert [element.value for element in result if element.tag.is_private] == [b"y\0"]
 
