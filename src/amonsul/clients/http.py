@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
-import io
 import logging
 import math
 import re
@@ -31,6 +30,7 @@ from urllib.parse import unquote, urlsplit
 
 from amonsul import measures
 from amonsul.blobs.store import InFile
+from amonsul.clients.answer_head import LONGEST_HEAD, BoundedResponse
 from amonsul.clients.gnutls import TlsLink
 from amonsul.clients.pkcs11 import TokenSettings, token
 from amonsul.clients.web_address import WebAddress, dial, is_allowed
@@ -45,11 +45,6 @@ _PIECE: Final = 256 << 10
 _SLOWEST: Final = 1024
 """Bytes per second that an answer brings on average, once it was waited for long enough."""
 _LONG_ENOUGH_S: Final = 60.0
-_LONGEST_HEAD: Final = 64 << 10
-_HEAD_S: Final = 60.0
-"""From the first byte of a head to its end."""
-_MOST_INTERIM: Final = 20
-"""Interim answers before the answer."""
 _CONTEXTS_KEPT: Final = 64
 
 Secure = Callable[[socket.socket, str], ssl.SSLSocket | TlsLink]
@@ -249,52 +244,6 @@ class _Counted:
             self.size += len(piece)
 
 
-class _Response(http.client.HTTPResponse):
-    """An answer whose head is bounded as a whole: the library bounds each line, and waits for each byte anew."""
-
-    def begin(self) -> None:
-        stream = self.fp
-        self.fp = _Head(stream)  # type: ignore[assignment]  # of a stream, it has what is asked for here
-        try:
-            super().begin()
-        finally:
-            self.fp = stream
-
-
-class _Head:
-    """The lines of a head, and of the interim answers before it (RFC 9110 §15.2)."""
-
-    def __init__(self, stream: io.BufferedIOBase) -> None:
-        self._stream = stream
-        self._size = 0
-        self._interim = 0
-        self._began: float | None = None  # when the first byte of this head had come
-
-    def readline(self, limit: int) -> bytes:
-        """The next line, or what there is of it."""
-        line = bytearray()
-        while not line.endswith(b"\n") and len(line) < limit:
-            waiting = self._stream.peek(1)  # type: ignore[attr-defined]  # waits for one piece at most
-            if not waiting:
-                break
-            now = time.monotonic()
-            self._began = self._began or now
-            end = min(waiting.find(b"\n") + 1 or len(waiting), limit - len(line))
-            line += self._stream.read(end)
-            self._size += end
-            too_long = self._size > _LONGEST_HEAD or self._interim > _MOST_INTERIM
-            if too_long or now - self._began > _HEAD_S:
-                raise http.client.HTTPException("the head of the answer does not come to its end")
-        if not line.rstrip(b"\r\n"):
-            self._interim += 1
-            self._began = None
-        return bytes(line)
-
-    def close(self) -> None:
-        """Close the stream."""
-        self._stream.close()
-
-
 class HttpClient:
     """Opens sessions; may be used from any thread."""
 
@@ -428,7 +377,9 @@ class Session:
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             self.close()
             reason = str(error) or type(error).__name__
-            raise NetworkProtocolError(f"cannot speak to {self.url(path)}: {reason}") from error
+            proxy = self._client.settings.proxy
+            way = "" if proxy is None else f" by way of the proxy {proxy.address.authority}"
+            raise NetworkProtocolError(f"cannot speak to {self.url(path)}{way}: {reason}") from error
         except ValueError as error:
             self.close()
             raise ParameterOutOfRange(f"cannot be sent to {self.url(path)}: {error}") from error
@@ -560,7 +511,7 @@ class Session:
             link.close()
             raise
         connection = http.client.HTTPConnection(address.host, address.port, timeout=self._timeout_s)
-        connection.response_class = _Response
+        connection.response_class = BoundedResponse
         connection.sock = secured or link
         connection.auto_open = 0  # it would connect by itself, to whatever the name means by then
         return connection
@@ -599,7 +550,7 @@ def _tunnel(link: socket.socket, address: WebAddress, proxy: Proxy) -> None:
     deadline = time.monotonic() + (link.gettimeout() or math.inf)
     while not head.endswith(b"\r\n\r\n"):
         byte = link.recv(1)  # not one more: what follows belongs to TLS
-        if not byte or len(head) > _LONGEST_HEAD or time.monotonic() > deadline:
+        if not byte or len(head) > LONGEST_HEAD or time.monotonic() > deadline:
             raise OSError("the proxy does not answer as one")
         head += byte
     parts = head.split(b" ", 2)

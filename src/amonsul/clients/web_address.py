@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from amonsul.clients.answer_head import BoundedResponse
 from amonsul.errors import NetworkProtocolError, ParameterOutOfRange
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -152,6 +153,7 @@ def connect(host: str, port: int, timeout_s: float | None, *, may_be_any: bool =
 
 def _connect(address: WebAddress, timeout_s: float, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
     connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
+    connection.response_class = BoundedResponse
     plain = dial(address, timeout_s)
     try:
         if address.scheme == "https":

@@ -10,6 +10,8 @@ from amonsul.archive.peers import Peer, parse_peer
 from amonsul.clients.http import Answer, Body, HttpClient, RemoteRefusal, Session, WebServer
 from amonsul.errors import AmonsulError, NetworkProtocolError, UnknownResource
 
+CONNECTIONS: Final = 4
+"""To a server at once, for one job that sends."""
 INSTANCES: Final = "instances"
 """Where a peer takes instances, below the root of its API."""
 MEDIA_TYPE: Final = "application/x-www-form-urlencoded"

@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives import serialization
 
 from amonsul.blobs.filesystem import FilesystemBlobs
 from amonsul.blobs.spool import Spooled
+from amonsul.clients import answer_head
 from amonsul.clients import http as client_module
 from amonsul.clients.http import Body, HttpClient, HttpSettings, Proxy, RemoteRefusal, WebServer
+from amonsul.clients.web_address import WebAddress, post
 from amonsul.errors import AmonsulError, InexistentFile, NetworkProtocolError, ParameterOutOfRange
 from tests.integration.clients.http_hosts import OK, Host, answering, read_request
 from tests.integration.rest.certificates import Certificates, make_certificates
@@ -140,15 +142,18 @@ def test_interim_answers_are_not_waited_over_forever() -> None:
         while True:
             link.sendall(INTERIM)
 
-    with Host(talk) as host, pytest.raises(NetworkProtocolError, match="does not come to its end"):
-        HttpClient().request(WebServer(host.url), "GET", "x")
+    with Host(talk) as host:
+        with pytest.raises(NetworkProtocolError, match="does not come to its end"):
+            HttpClient().request(WebServer(host.url), "GET", "x")
+        with pytest.raises(NetworkProtocolError, match="no answer"):
+            post(WebAddress.parse(host.url), b"", {}, 30)
 
 
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nX: ", INTERIM + b"HTTP/1.1 200 OK\r\nX: "])
 def test_a_head_that_comes_byte_by_byte_is_not_waited_for_forever(
     monkeypatch: pytest.MonkeyPatch, beginning: bytes
 ) -> None:
-    monkeypatch.setattr(client_module, "_HEAD_S", 0.05)
+    monkeypatch.setattr(answer_head, "_HEAD_S", 0.05)
 
     def talk(link: socket.socket, _: int) -> None:
         read_request(link)
@@ -267,6 +272,13 @@ def test_a_proxy_is_asked_for_whole_urls() -> None:
     head = noted[0].split(b"\r\n")
     assert head[0] == b"GET http://127.0.0.1:1/api/x HTTP/1.1"
     assert b"Proxy-Authorization: Basic bWU6c2VjcmV0" in head
+
+
+def test_a_proxy_that_is_not_there_is_named() -> None:
+    settings = HttpSettings(proxy=Proxy.parse("me:secret@127.0.0.1:1"))
+    with pytest.raises(NetworkProtocolError, match=r"by way of the proxy 127\.0\.0\.1:1: ") as refusal:
+        HttpClient(settings).request(WebServer("http://127.0.0.1:2/api"), "GET", "x")
+    assert "secret" not in str(refusal.value)
 
 
 @contextlib.contextmanager

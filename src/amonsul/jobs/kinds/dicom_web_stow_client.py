@@ -31,10 +31,8 @@ from amonsul.errors import AmonsulError, NetworkProtocolError, UnknownResource
 from amonsul.jobs.dicom_web import DicomWebClient
 from amonsul.jobs.kind import Kind, Progress, Running
 from amonsul.jobs.kinds.dicom_modality_store import Reference
-from amonsul.jobs.peers import may_pass
+from amonsul.jobs.peers import CONNECTIONS, may_pass
 
-CONNECTIONS: Final = 4
-"""To a server at once, for one job."""
 _LOOKED_UP_AT_ONCE: Final = 1000
 
 

@@ -30,10 +30,8 @@ from amonsul.errors import AmonsulError
 from amonsul.imaging.codecs import Codecs
 from amonsul.jobs.kind import Kind, Progress, Running
 from amonsul.jobs.kinds.dicom_modality_store import Reference
-from amonsul.jobs.peers import INSTANCES, MEDIA_TYPE, PeerClient, may_pass
+from amonsul.jobs.peers import CONNECTIONS, INSTANCES, MEDIA_TYPE, PeerClient, may_pass
 
-CONNECTIONS: Final = 4
-"""To a peer at once, for one job."""
 _AHEAD: Final = 2
 """Instances that wait behind each connection."""
 _PIECE: Final = 256 << 10
