@@ -3,10 +3,15 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from amonsul.archive import edit
+from amonsul.archive import find as verbs
 from amonsul.archive.context import Archive
+from amonsul.archive.find import Content, Resource
 from amonsul.archive.ingest import ingest
 from amonsul.archive.origin import RestOrigin
 from amonsul.blobs.spool import Spooled
+from amonsul.dicom.levels import Level, OrthancId
+from amonsul.dicom.query import Query
 from tests.integration.rest.dicom_files import ROOT, dicom_file
 
 
@@ -195,3 +200,39 @@ def test_bulk_delete(client: httpx.Client) -> None:
     assert client.post("/tools/bulk-delete", json={"Resources": [first, child, "nope", second]}).status_code == 200
     assert find(client).json() == [third]
     assert client.post("/tools/bulk-delete", json={"Nope": 1}).json()["OrthancStatus"] == 8
+
+
+def test_what_is_deleted_during_a_search_does_not_end_it(
+    client: httpx.Client, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for study in find(client, "Study").json():
+        assert client.put(f"/studies/{study}/attachments/1024", content=b"notes").status_code == 200
+    search = verbs.find
+
+    def search_and_delete(archive: Archive, query: Query, content: Content) -> list[Resource]:
+        found = search(archive, query, content)
+        edit.delete(archive, Level.STUDY, found[0].orthanc_id)
+        return found
+
+    monkeypatch.setattr(verbs, "find", search_and_delete)
+    described = find(client, "Study", ResponseContent=["Attachments"]).json()
+    assert [len(study["Attachments"]) for study in described] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("level", ["Patient", "Instance"])
+def test_what_is_deleted_meanwhile_is_left_out_of_bulk_content(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    first, *others = find(client, "Study").json()
+    look = verbs.level_of
+
+    def look_and_delete(archive: Archive, orthanc_id: OrthancId) -> Level | None:
+        found = look(archive, orthanc_id)
+        if orthanc_id == first:
+            edit.delete(archive, Level.STUDY, orthanc_id)
+        return found
+
+    monkeypatch.setattr(verbs, "level_of", look_and_delete)
+    answer = client.post("/tools/bulk-content", json={"Resources": [first, *others], "Level": level})
+    assert answer.status_code == 200
+    assert len(answer.json()) == len(others)

@@ -7,7 +7,7 @@ and the table of routes fills it in.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from amonsul.archive import edit, find, read, statistics
@@ -139,13 +139,19 @@ def describe_parts(
     if Part.IS_PROTECTED in parts and level is Level.PATIENT:
         described["IsProtected"] = resource.is_protected
     if Part.ATTACHMENTS in parts:
-        described["Attachments"] = [
-            describe_attachment(read.attachment(services.archive, level, resource.orthanc_id, str(content_type)))
-            for content_type in resource.attachments
-        ]
+        described["Attachments"] = list(_attachments(services, resource))
     if requested is not None:
         described["RequestedTags"] = print_tags(requested, form, dictionary)
     return described
+
+
+def _attachments(services: Services, resource: Resource) -> Iterator[dict[str, object]]:
+    for content_type in resource.attachments:
+        try:
+            stored = read.attachment(services.archive, resource.level, resource.orthanc_id, str(content_type))
+        except UnknownResource:  # deleted meanwhile
+            continue
+        yield describe_attachment(stored)
 
 
 def describe_all(

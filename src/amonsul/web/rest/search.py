@@ -307,12 +307,16 @@ def _at_level(services: Services, identifiers: Sequence[str], wanted: Level | No
             continue
         if wanted is level:
             found[level, orthanc_id] = None
-        elif wanted < level:
-            above = find.ancestor(archive, level, orthanc_id, wanted, find.Content.NOTHING)
-            found[wanted, above.orthanc_id] = None
-        else:
-            for below in find.descendant_ids(archive, level, orthanc_id, wanted):
-                found[wanted, below] = None
+            continue
+        try:
+            if wanted < level:
+                above = find.ancestor(archive, level, orthanc_id, wanted, find.Content.NOTHING)
+                found[wanted, above.orthanc_id] = None
+            else:
+                for below in find.descendant_ids(archive, level, orthanc_id, wanted):
+                    found[wanted, below] = None
+        except UnknownResource:  # deleted meanwhile
+            continue
         if len(found) > MAX_RESOURCES:
             raise ParameterOutOfRange(f"more than {MAX_RESOURCES} resources")
     return list(found)
