@@ -11,7 +11,7 @@ from amonsul.archive.context import Archive
 from amonsul.blobs.memory import MemoryBlobs
 from amonsul.database import Database
 from amonsul.database.jobs import State
-from amonsul.errors import AmonsulError
+from amonsul.errors import JobCanceled
 from amonsul.jobs.commands import Command
 from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.kind import Kind, Kinds, Progress, Running
@@ -47,8 +47,10 @@ class House:
     def _tidy(self, arguments: Tidy, job: Running) -> Iterator[Progress]:
         for step in range(job.checkpoint or 0, arguments.steps):
             self.stage.step("tidy", step)
-            yield Progress(step + 1, arguments.steps, step + 1)
-            job.wait(PATIENCE_S if step == 0 and not self.stage.open else 0)
+            progress = Progress(step + 1, arguments.steps, step + 1)
+            yield progress
+            if job.wait(PATIENCE_S if step == 0 and not self.stage.open else 0):
+                yield progress  # where what was asked is heeded
 
     def close(self) -> None:
         """Stop all engines."""
@@ -89,7 +91,7 @@ def test_a_pause_in_the_work_ends_when_something_is_asked(house: House) -> None:
     house.stage.await_job("tidy")
     house.stage.let("tidy")
     assert engine.command(upkeep, Command.CANCEL)
-    with pytest.raises(AmonsulError):
+    with pytest.raises(JobCanceled):
         engine.wait(upkeep)
     assert engine.get(upkeep).state is State.FAILURE
 
