@@ -6,6 +6,7 @@ is taken once more at the next `renew`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -69,6 +70,8 @@ class PostgresPresence:
             except psycopg.Error as error:
                 raise refusal(error) from error
             finally:
+                with contextlib.suppress(psycopg.Error):
+                    connection.execute("SELECT pg_advisory_unlock_all()")  # the session ends some time after its socket
                 connection.close()
 
     def _connect(self) -> psycopg.Connection[Row]:
