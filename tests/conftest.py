@@ -33,5 +33,6 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """Connection string, without a database, of a server for this run."""
-    with running_postgresql(["fsync=off", "max_connections=60"]) as server:
+    options = ["fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=60"]
+    with running_postgresql(options) as server:
         yield server.conninfo

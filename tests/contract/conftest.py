@@ -12,6 +12,7 @@ import pytest
 from amonsul.archive.context import Archive
 from amonsul.blobs.memory import MemoryBlobs
 from amonsul.database import Database, DatabaseSettings, PostgresSettings, SqliteSettings, open_database
+from tests.postgresql_server import new_index
 
 _numbers = itertools.count()
 
@@ -26,10 +27,10 @@ def new_postgresql_database(server: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_settings(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseSettings:
-    """Where an empty database is."""
+    """Where an index with nothing in it is; SQLite's is made when it is opened."""
     if request.param == "sqlite":
         return SqliteSettings(tmp_path / "index.db")
-    return PostgresSettings(new_postgresql_database(request.getfixturevalue("postgresql_server")))
+    return PostgresSettings(new_index(request.getfixturevalue("postgresql_server")))
 
 
 @pytest.fixture

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.faults.places import Place
-
-_numbers = itertools.count()
+from tests.postgresql_server import new_index
 
 
 @pytest.fixture
 def postgresql_place(postgresql_server: str, tmp_path: Path) -> Place:
     """Where an archive with a PostgreSQL index may be made."""
-    name = f"faults_{next(_numbers)}"
-    with psycopg.connect(f"{postgresql_server} dbname=postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
-    return Place(tmp_path, f"{postgresql_server} dbname={name}")
+    return Place(tmp_path, new_index(postgresql_server))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
