@@ -38,7 +38,7 @@ class Peer:
     """One remote server.
 
     Attributes:
-        url: root of its REST API, with a slash at the end.
+        url: root of its REST API, with a slash at the end unless it has a query.
         http_headers: sent with each request.
         certificate_file: PEM file of our certificate towards it.
         certificate_key_file: PEM file of its key, if that is a file of its own; of one in a token, its URL.
@@ -190,7 +190,7 @@ def _url(text: str) -> str:
         raise ParameterOutOfRange("the URL of a peer must begin with http:// or https://")
     if has_credentials:
         raise ParameterOutOfRange("the URL of a peer must not hold credentials; they belong into Username and Password")
-    return text if text.endswith("/") else f"{text}/"
+    return text if text.endswith("/") or parts.query else f"{text}/"
 
 
 def parse_headers(value: object) -> dict[str, str]:

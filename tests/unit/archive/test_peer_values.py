@@ -104,3 +104,11 @@ def test_files_of_the_option_count_from_its_folder(tmp_path: Path) -> None:
 def test_the_option_tells_which_peer_is_wrong() -> None:
     with pytest.raises(BadFileFormat, match="peer a"):
         parse_peers({"a": 5})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("http://h", "http://h/"), ("http://h/api/", "http://h/api/"), ("http://h/api?token=a", "http://h/api?token=a")],
+)
+def test_the_root_ends_with_a_slash_and_a_query_with_what_was_given(given: str, kept: str) -> None:
+    assert parse_peer([given]).url == kept
