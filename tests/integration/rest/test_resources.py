@@ -119,6 +119,7 @@ def test_requested_tags(client: httpx.Client, one: Stored) -> None:
     assert client.get(one.path("instances") + "?requested-tags=KVP").json()["RequestedTags"] == {"KVP": "120"}
     refused = client.get(one.path("studies") + "?requested-tags=Nope")
     assert (refused.status_code, refused.json()["OrthancStatus"]) == (400, 8)
+    assert refused.json()["Details"] == "Invalid requested-tags argument: Unknown DICOM tag: Nope"
 
 
 def test_response_content(client: httpx.Client, one: Stored) -> None:

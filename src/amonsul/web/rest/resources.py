@@ -234,7 +234,7 @@ def requested_tags(services: Services, request: Request) -> tuple[Tag, ...]:
     try:
         return parse_tags(services.archive.dictionary, names)
     except UnknownDicomTag as error:
-        raise BadRequest(f"Invalid requested-tags argument: Unknown DICOM tag {error.details}") from None
+        raise BadRequest(f"Invalid requested-tags argument: {error.details}") from None
 
 
 def parse_tags(dictionary: Dictionary, names: Sequence[str]) -> tuple[Tag, ...]:
