@@ -161,7 +161,7 @@ def _jpeg_2000(is_reversible: bool, pixels: Pixels, quality: int) -> bytes:
         return bytes(
             imagecodecs.jpeg2k_encode(
                 samples,
-                0 if is_reversible else round(_decibels(quality)),
+                0 if is_reversible else round(_decibels(quality, samples, precision)),
                 codecformat="j2k",
                 reversible=is_reversible,
                 mct=samples.ndim == 3 and pixels.photometric_interpretation == "RGB",
@@ -188,7 +188,7 @@ def _htj2k(is_reversible: bool, pixels: Pixels, quality: int) -> bytes:
         samples = samples.view(f"i{samples.dtype.itemsize}") - (1 << (precision - 1))
     encoded = imagecodecs.htj2k_encode(
         samples,
-        None if is_reversible else _quantization_step(quality, precision, depth),
+        None if is_reversible else _quantization_step(quality, samples, precision, depth),
         reversible=is_reversible,
         rgb=samples.ndim == 3 and pixels.photometric_interpretation == "RGB",
         resolutions=_levels(samples),
@@ -203,14 +203,20 @@ def _levels(samples: Array) -> int:
     return min(5, smallest.bit_length() - 1)
 
 
-def _decibels(quality: int) -> float:
-    """Peak signal to noise ratio: 30 at the lowest quality, 60 at the highest."""
-    return 30 + quality * 0.3
+def _decibels(quality: int, samples: Array, bits: int) -> float:
+    """Peak signal to noise ratio: 30 at the lowest quality, 60 at the highest, of the range of values that occur.
+
+    Codecs count noise by the range of all values that there may be. Of images that use little of it, as those of
+    computed tomography in 16 bits, that would leave nothing. A quarter of a grey level is noise little enough.
+    """
+    possible, used = (1 << bits) - 1, int(samples.max()) - int(samples.min())
+    wanted = 30 + quality * 0.3 + 20 * math.log10(possible / max(1, used))
+    return min(wanted, 20 * math.log10(possible * 4))
 
 
-def _quantization_step(quality: int, bits: int, depth: int) -> float:
+def _quantization_step(quality: int, samples: Array, bits: int, depth: int) -> float:
     """Of the finest details, as part of the range of the samples: about the noise of `_decibels`."""
-    return math.pow(10, -_decibels(quality) / 20) * math.pow(2, bits - depth)
+    return math.pow(10, -_decibels(quality, samples, bits) / 20) * math.pow(2, bits - depth)
 
 
 def _with_precision(codestream: bytes, bits: int, depth: int, is_shifted: bool) -> bytes:

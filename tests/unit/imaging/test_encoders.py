@@ -128,6 +128,23 @@ def test_more_quality_takes_more_bytes_and_loses_less(syntax: str) -> None:
     assert losses == sorted(losses, reverse=True)
 
 
+@pytest.mark.parametrize("is_signed", [False, True])
+@pytest.mark.parametrize("syntax", [JPEG_2000, HTJ2K])
+def test_what_is_lost_is_little_of_the_values_that_occur(syntax: str, is_signed: bool) -> None:
+    samples = landscape(64, 64, 11).astype(numpy.int16 if is_signed else numpy.uint16)
+    pixels = Pixels(samples, "MONOCHROME2", 16)  # of 65536 values that there may be
+    losses = back(syntax, encoders.encode(syntax, pixels, 90), pixels).samples.astype(int) - samples
+    assert numpy.sqrt(numpy.square(losses).mean()) < 2048 / 500
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("syntax", [JPEG_2000, HTJ2K])
+def test_an_image_of_one_value_comes_back(syntax: str, bits: int) -> None:
+    pixels = Pixels(numpy.full((40, 30), 77, numpy.uint8 if bits == 8 else numpy.uint16), "MONOCHROME2", bits)
+    found = back(syntax, encoders.encode(syntax, pixels, 100), pixels)
+    assert numpy.abs(found.samples.astype(int) - 77).max() <= 1
+
+
 @pytest.mark.parametrize("bits", range(2, 17))
 @pytest.mark.parametrize("is_signed", [False, True])
 @pytest.mark.parametrize("syntax", [HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K])
