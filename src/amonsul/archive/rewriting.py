@@ -26,11 +26,13 @@ from amonsul.dicom.quick_reader import read_quickly
 from amonsul.dicom.scanner import scan
 from amonsul.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, transfer_syntax
 from amonsul.errors import BadFileFormat, InexistentFile
+from amonsul.imaging.attributes import integer
 from amonsul.imaging.blanking import blank
 from amonsul.imaging.codecs import Codecs
 from amonsul.imaging.syntaxes import WRITABLE
 from amonsul.imaging.transcode import TranscodeOptions, transcode
 
+_BITS_ALLOCATED = 0x00280100
 _SMALL = 4 << 20
 _UNREADABLE = (ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError, AttributeError, struct.error)
 
@@ -179,11 +181,17 @@ def _cleaned(archive: Archive, file: Spooled, codecs: Codecs, cleaning: PixelCle
     finally:
         file.discard()
     result = spool.finish()
-    writable = WRITABLE.get(original.uid)
-    loses = original.is_encapsulated and (writable is None or writable.is_lossy)
-    if is_plain or loses or not is_final:
+    if is_plain or not is_final or (original.is_encapsulated and not _takes_all(original.uid, _scan(archive, result))):
         return result
     return transcoded(archive, result, codecs, Transcoding(original.uid))
+
+
+def _takes_all(transfer_syntax_uid: str, header: Header) -> bool:
+    """Whether pixels can be written in a transfer syntax that compresses, with nothing of them lost."""
+    writable = WRITABLE.get(transfer_syntax_uid)
+    if writable is None or writable.is_lossy:
+        return False
+    return writable.takes_bits or integer(header.data_set, _BITS_ALLOCATED) != 1
 
 
 def _scan(archive: Archive, file: Spooled) -> Header:

@@ -6,10 +6,14 @@ import io
 from pathlib import Path
 
 import httpx
+import imagecodecs
 import numpy
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from amonsul.archive import find, read
 from amonsul.archive.context import Archive
@@ -284,6 +288,25 @@ def test_pixels_are_blanked_in_any_transfer_syntax(client: httpx.Client, syntax:
     assert after[3:] == before[3:]
     assert [row[:2] for row in after[:3]] == [row[:2] for row in before[:3]]
     assert {sample for row in after[:3] for sample in row[2:]} == {min(map(min, before))}
+
+
+def test_single_bits_that_cannot_be_packed_again_stay_unpacked(client: httpx.Client) -> None:
+    data_set = get_testdata_file("liver_1frame.dcm", read=True)
+    assert isinstance(data_set, Dataset)
+    frame = imagecodecs.jpeg2k_encode(data_set.pixel_array.astype("u1"), reversible=True, codecformat="j2k")
+    data_set.PixelData, data_set.file_meta.TransferSyntaxUID = encapsulate([bytes(frame)]), JPEG2000Lossless
+    data_set["PixelData"].is_undefined_length = True
+    file = io.BytesIO()
+    data_set.save_as(file)
+    (stored,) = store(client, file.getvalue())
+    body = {
+        "DeidentificationOptions": ["CleanPixelData"],
+        "PixelRegions": [{"X": 0, "Y": 0, "Width": 9, "Height": 9}],
+    }
+
+    answer = client.post(f"/instances/{stored['ID']}/anonymize", json=body).raise_for_status()
+
+    assert pydicom.dcmread(io.BytesIO(answer.content)).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
 
 
 def pixels_of(client: httpx.Client, study: str) -> list[list[int]]:
