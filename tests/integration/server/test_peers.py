@@ -15,7 +15,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from pydicom.data import get_testdata_file
 
-from tests.integration.clients.http_hosts import OK, Host, answering
+from amonsul.jobs.peers import CONNECTIONS
+from tests.integration.clients.http_hosts import OK, Host, answering, read_request
 from tests.integration.clients.peers import free_port, orthanc
 from tests.integration.clients.softhsm import MODULE, PIN, soft_hsm
 from tests.integration.rest.certificates import Certificates, make_certificates
@@ -243,6 +244,22 @@ def test_one_refused_instance_ends_the_job_unless_it_is_permissive(tmp_path: Pat
         assert here.post("/peers/gone/store", json={"Resources": [study]}).json()["OrthancStatus"] == 9
         content = here.post("/peers/gone/store", json={"Resources": [study], "Permissive": True}).json()
         assert content["FailedInstancesCount"] == COUNT
+
+
+def test_no_further_instance_is_begun_after_a_refusal(tmp_path: Path) -> None:
+    noted: list[bytes] = []
+
+    def refuse(link: socket.socket, _: int) -> None:
+        noted.append(read_request(link))
+        link.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with (
+        Host(refuse) as host,
+        serving(tmp_path, {"OrthancPeers": {"refusing": [host.url]}}) as server,
+        server.client() as client,
+    ):
+        assert client.post("/peers/refusing/store", content=fill(client)).json()["OrthancStatus"] == 9
+    assert 1 <= len(noted) <= CONNECTIONS
 
 
 def test_peers_of_the_database_outlive_the_server(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from amonsul.archive.rewriting import Transcoding
 from amonsul.blobs.spool import Spooled
 from amonsul.clients.http import Body, Session
 from amonsul.dicom.levels import Level, OrthancId
-from amonsul.errors import AmonsulError
+from amonsul.errors import AmonsulError, JobCanceled
 from amonsul.imaging.codecs import Codecs
 from amonsul.jobs.kind import Kind, Progress, Running
 from amonsul.jobs.kinds.dicom_modality_store import Reference
@@ -79,7 +79,7 @@ def peer_store(archive: Archive, codecs: Codecs, peers: PeerClient) -> Kind[Peer
     def run(arguments: PeerStore, running: Running) -> Iterator[Progress]:
         total = len(arguments.instances)
         done = int(running.checkpoint or 0)
-        sender = _Sender(archive, codecs, peers, arguments)
+        sender = _Sender(archive, codecs, peers, arguments, running)
         connections = max(CONNECTIONS, running.threads)
         waiting: deque[Future[_Outcome]] = deque()
         with contextlib.ExitStack() as stack:
@@ -126,11 +126,15 @@ def _count(content: dict[str, object], size: int) -> None:
 class _Sender:
     """Sends instances from several threads, each of which has a session of its own."""
 
-    def __init__(self, archive: Archive, codecs: Codecs, peers: PeerClient, arguments: PeerStore) -> None:
+    def __init__(
+        self, archive: Archive, codecs: Codecs, peers: PeerClient, arguments: PeerStore, running: Running
+    ) -> None:
         self._archive = archive
         self._codecs = codecs
         self._peers = peers
         self._arguments = arguments
+        self._running = running
+        self._has_failed = False
         self._transcoding = None
         if arguments.transcode:
             self._transcoding = Transcoding(arguments.transcode, arguments.lossy_quality)
@@ -139,8 +143,10 @@ class _Sender:
         self._idle: list[Session] = []
 
     def send(self, instance_id: OrthancId) -> _Outcome:
-        """Send one."""
+        """Send one, unless the job is about to stop: who waits for that should not wait for another silence."""
         size = 0
+        if self._running.stopping or self._has_failed:
+            return _Outcome(size, JobCanceled())
         try:
             with contextlib.ExitStack() as stack:
                 body, size = self._body(instance_id, stack)
@@ -151,6 +157,7 @@ class _Sender:
                     with self._lock:
                         self._idle.append(session)
         except AmonsulError as error:
+            self._has_failed = not self._arguments.permissive
             return _Outcome(size, error)
         return _Outcome(size)
 
