@@ -164,8 +164,8 @@ def _store_one(services: Services, request: Request, outcome: _Outcome, spooled:
     archive = services.archive
     data_set: DataSet = {}
     try:
-        settings = archive.settings
-        data_set = scan(spooled.view(), settings.limits, settings.default_encoding, archive.dictionary).data_set
+        limits = archive.settings.limits
+        data_set = scan(spooled.view(), limits, archive.default_encoding, archive.dictionary).data_set
         wanted = request.params.get("study")
         if wanted is not None and _text(data_set, _STUDY_INSTANCE_UID) != wanted:
             _fail(outcome, data_set, _PROCESSING_FAILURE)
