@@ -257,6 +257,7 @@ def test_a_server_ends_any_sequence(door: Door, steps: list[bytes], begins_well:
 
 def test_a_server_is_as_before_after_all_that(door: Door) -> None:
     door.until(lambda server: not server._peers)
+    door.limit(artim_timeout_s=60.0, scp_timeout_s=60.0)  # nobody is late from now on
     check_echo(door.port)
     before = threads_and_files()
     for _ in range(20):
