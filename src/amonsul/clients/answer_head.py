@@ -29,7 +29,8 @@ class BoundedResponse(http.client.HTTPResponse):
         try:
             super().begin()
         finally:
-            self.fp = stream
+            if not stream.closed:  # as it is after what is no answer
+                self.fp = stream
 
 
 class _Head:

@@ -133,6 +133,19 @@ def test_a_silent_server_is_given_up() -> None:
         HttpClient(HttpSettings(timeout_s=0.05)).request(WebServer(host.url), "GET", "x")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"\x00\xff\x13\r\n\r\n", b"{}", b"", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/3 200 OK\r\n\r\n"],
+)
+def test_who_does_not_speak_http_is_told_as_such(answer: bytes) -> None:
+    def talk(link: socket.socket, _: int) -> None:
+        read_request(link)
+        link.sendall(answer)
+
+    with Host(talk) as host, pytest.raises(NetworkProtocolError, match="cannot speak to"):
+        HttpClient().request(WebServer(host.url), "GET", "x")
+
+
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
