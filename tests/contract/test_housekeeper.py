@@ -20,7 +20,7 @@ from amonsul.database import Transaction
 from amonsul.dicom.elements import Tag
 from amonsul.dicom.levels import Level
 from amonsul.dicom.main_tags import MainTags
-from amonsul.errors import ParameterOutOfRange
+from amonsul.errors import AmonsulError, ParameterOutOfRange
 from amonsul.imaging.codecs import LocalCodecs
 from amonsul.jobs.engine import JobEngine
 from amonsul.jobs.housekeeping import Housekeeper
@@ -81,6 +81,9 @@ class Fragile:
         return False
 
     def keep_output(self, *_: object) -> None:
+        raise AssertionError
+
+    def tolerates(self, _: AmonsulError) -> bool:
         raise AssertionError
 
     @contextmanager

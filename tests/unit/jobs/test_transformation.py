@@ -91,6 +91,9 @@ class FakeRunning:
             if not permissive:
                 raise
 
+    def tolerates(self, _: AmonsulError) -> bool:
+        return True
+
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[Archive]:
