@@ -91,16 +91,18 @@ def test_metadata_asked_for_at_once_do_not_mix(services: Services, monkeypatch: 
         sys.setswitchinterval(1e-6)  # threads that touch what is another's meet there
         urls = {}
         for mode in OtherBinary:
-            settings = WebSettings(dicom_web=DicomWebSettings(other_binary=mode))
+            # a client that gets no time for a while finds its connection still open
+            settings = WebSettings(dicom_web=DicomWebSettings(other_binary=mode), keep_alive_timeout_s=600)
             urls[mode] = stack.enter_context(serving_archive(Services(services.archive, settings))).url
         for number in range(SERIES * INSTANCES):
             file = dicom_file(1, 1, *place_of(number), attributes=attributes_of(number))
-            assert httpx.post(f"{urls[OtherBinary.BULK_DATA_URI]}/instances", content=file).status_code == 200
+            posted = httpx.post(f"{urls[OtherBinary.BULK_DATA_URI]}/instances", content=file, timeout=600)
+            assert posted.status_code == 200
         numbers = {uid_of(number): number for number in range(SERIES * INSTANCES)}
 
         def ask(seed: int) -> int:
             chance, count = random.Random(seed), 0
-            with httpx.Client(timeout=60) as client:
+            with httpx.Client(timeout=600) as client:
                 for _ in range(25):
                     mode, base = chance.choice([*urls.items()])
                     path = f"{base}/dicom-web/studies/{STUDY}" + chance.choice(
