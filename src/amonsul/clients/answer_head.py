@@ -21,7 +21,7 @@ _MOST_INTERIM: Final = 20
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """An answer whose head is bounded as a whole: the library bounds each line, and waits for each byte anew."""
+    """An answer whose head is bounded as a whole."""
 
     def begin(self) -> None:
         stream = self.fp

@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 from amonsul.clients.dimse import SubOperations
 from amonsul.clients.identifiers import identifier_of
 from amonsul.dicom.dictionary import Dictionary
-from amonsul.dicom.elements import Tag, parse_hex_tag
+from amonsul.dicom.elements import Tag, format_tag, parse_hex_tag
+from amonsul.dicom.identifiers import PATIENT_ID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
 from amonsul.dicom.levels import Level
 from amonsul.dicom.tag_values import Text
 from amonsul.errors import AmonsulError, BadRequest, RemoteFailure
@@ -30,11 +31,11 @@ LEVEL_NAMES: Final[Mapping[Level, str]] = {
     Level.INSTANCE: "IMAGE",
 }
 
-_UNIQUE_KEYS: Final[Mapping[Level, tuple[str, ...]]] = {
-    Level.PATIENT: ("0010,0020",),
-    Level.STUDY: ("0020,000d",),
-    Level.SERIES: ("0020,000d", "0020,000e"),
-    Level.INSTANCE: ("0020,000d", "0020,000e", "0008,0018"),
+_UNIQUE_KEYS: Final[Mapping[Level, tuple[Tag, ...]]] = {
+    Level.PATIENT: (PATIENT_ID,),
+    Level.STUDY: (STUDY_INSTANCE_UID,),
+    Level.SERIES: (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID),
+    Level.INSTANCE: (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID),
 }
 _STEPS: Final = 100
 """Units of progress of one resource."""
@@ -48,7 +49,7 @@ def check(level: Level, query: Query) -> None:
     Raises:
         BadRequest: a unique key is missing.
     """
-    for key in _UNIQUE_KEYS[level]:
+    for key in map(format_tag, _UNIQUE_KEYS[level]):
         if not query.get(key):
             raise BadRequest(f"Missing tag {key}")
 
@@ -65,7 +66,7 @@ def identifier(level: Level, query: Query, dictionary: Dictionary, charset: str)
     Raises:
         BadFileFormat: a UID has characters that no UID has.
     """
-    keys = {parse_hex_tag(key) or Tag(0): Text(query[key]) for key in _UNIQUE_KEYS[level]}
+    keys = {tag: Text(query[format_tag(tag)]) for tag in _UNIQUE_KEYS[level]}
     data_set = identifier_of(keys, dictionary, charset)
     data_set.add_new(0x00080052, "CS", LEVEL_NAMES[level])
     return data_set
