@@ -31,12 +31,13 @@ LEVEL_NAMES: Final[Mapping[Level, str]] = {
     Level.INSTANCE: "IMAGE",
 }
 
-_UNIQUE_KEYS: Final[Mapping[Level, tuple[Tag, ...]]] = {
+UNIQUE_KEYS: Final[Mapping[Level, tuple[Tag, ...]]] = {
     Level.PATIENT: (PATIENT_ID,),
     Level.STUDY: (STUDY_INSTANCE_UID,),
     Level.SERIES: (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID),
     Level.INSTANCE: (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID),
 }
+"""What names a resource of each level, those above it included (PS3.4 §C.2.2.1)."""
 _STEPS: Final = 100
 """Units of progress of one resource."""
 
@@ -49,7 +50,7 @@ def check(level: Level, query: Query) -> None:
     Raises:
         BadRequest: a unique key is missing.
     """
-    for key in map(format_tag, _UNIQUE_KEYS[level]):
+    for key in map(format_tag, UNIQUE_KEYS[level]):
         if not query.get(key):
             raise BadRequest(f"Missing tag {key}")
 
@@ -66,7 +67,7 @@ def identifier(level: Level, query: Query, dictionary: Dictionary, charset: str)
     Raises:
         BadFileFormat: a UID has characters that no UID has.
     """
-    keys = {tag: Text(query[format_tag(tag)]) for tag in _UNIQUE_KEYS[level]}
+    keys = {tag: Text(query[format_tag(tag)]) for tag in UNIQUE_KEYS[level]}
     data_set = identifier_of(keys, dictionary, charset)
     data_set.add_new(0x00080052, "CS", LEVEL_NAMES[level])
     return data_set

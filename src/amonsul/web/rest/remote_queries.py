@@ -13,11 +13,11 @@ from amonsul.clients.identifiers import IDENTIFYING_KEYS, find_identifier, model
 from amonsul.dicom import json_tags
 from amonsul.dicom.dictionary import Dictionary
 from amonsul.dicom.elements import DataSet, Element, Tag
-from amonsul.dicom.identifiers import PATIENT_ID, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID
 from amonsul.dicom.levels import Level
 from amonsul.errors import BadFileFormat, BadParameterType, ParameterOutOfRange, UnknownResource
 from amonsul.jobs.kinds.dicom_get_scu import GetScu
 from amonsul.jobs.kinds.dicom_move_scu import MoveScu
+from amonsul.jobs.retrieval import UNIQUE_KEYS
 from amonsul.web.json_body import Json, parse
 from amonsul.web.rest import jobs
 from amonsul.web.rest.modalities import (
@@ -39,11 +39,6 @@ from amonsul.web.values import text as text_answer
 
 _OPERATIONS: Final = ("answers", "level", "modality", "query", "retrieve")
 _NO_OBJECT: Final = "Must provide a JSON object"
-_UNIQUE_KEYS: Final[Mapping[Level, tuple[Tag, ...]]] = {
-    Level.PATIENT: (PATIENT_ID,),
-    Level.STUDY: (STUDY_INSTANCE_UID,),
-    Level.SERIES: (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID),
-}
 
 
 # ------------------------------------------------------------------------------------------------- searching
@@ -69,7 +64,7 @@ def query_children(level: Level, services: Services, request: Request) -> Respon
         raise UnknownResource
     body = _object(request)
     keys = _keys(services, body)
-    above = {tag: _text(answer, tag) for tag in _UNIQUE_KEYS[parent.level]}
+    above = {tag: _text(answer, tag) for tag in UNIQUE_KEYS[parent.level]}
     modality = replace(
         modality_named(services, parent.modality),
         **_kept(parent),  # type: ignore[arg-type]  # values by name
